@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <new>
+#include <string_view>
+#include <utility>
+
+#include <omnibus/detail/hash.hpp>
+#include <omnibus/message.hpp>
+
+// The log of one topic: records in segments of fixed size, appended by one thread at a time, read by
+// any number without a lock. Segments that nobody needs are used again, so that a busy topic
+// allocates nothing.
+
+namespace omnibus::memory {
+
+/// One stored message. The bytes that `message` views follow it in its segment.
+struct Record {
+  MessageView message;
+  std::uint64_t position = 0;
+  std::uint64_t key_hash = 0;
+  std::atomic<const Record*> next{nullptr};  ///< set once a record follows
+};
+
+/// Thread safety: `append`, `trim`, `find` and `find_time` under the topic's lock; `end` and walking
+/// from a record that is still kept, from any thread.
+class Log {
+ public:
+  explicit Log(std::size_t max_bytes) : max_bytes_{max_bytes} {}
+
+  /// Bytes that a message takes in the log.
+  static std::size_t size_of(const MessageView& message) noexcept {
+    const std::size_t bytes = message.id.size() + message.type.size() + message.key.size() +
+                              message.headers.block().size() + message.payload.size();
+    return (sizeof(Record) + bytes + alignof(Record) - 1) / alignof(Record) * alignof(Record);
+  }
+
+  /// Copies a message behind the others. Returns nullptr when there is no room, not even after
+  /// dropping what lies wholly below `needed`, the lowest position that someone may still read.
+  const Record* append(const MessageView& message, std::uint64_t needed) {
+    const std::size_t size = size_of(message);
+    if (segments_.empty() || segments_.back().room() < size) {
+      if (!add_segment(size, needed)) return nullptr;
+    }
+    Segment& segment = segments_.back();
+    char* at = segment.bytes.get() + segment.used;
+    segment.used += size;
+    auto* record = ::new (static_cast<void*>(at)) Record;
+    at += sizeof(Record);
+    const auto copy = [&at](std::string_view from) {
+      if (!from.empty()) std::memcpy(at, from.data(), from.size());
+      const std::string_view copied{at, from.size()};
+      at += from.size();
+      return copied;
+    };
+    record->message = {copy(message.id),
+                       copy(message.type),
+                       copy(message.key),
+                       HeadersView{copy(message.headers.block())},
+                       copy(message.payload),
+                       message.time,
+                       message.sequence};
+    record->position = end_.load(std::memory_order_relaxed);
+    record->key_hash = detail::hash64(message.key.empty() ? message.id : message.key);
+    if (segment.first == nullptr) segment.first = record;
+    if (last_ != nullptr) last_->next.store(record, std::memory_order_relaxed);
+    last_ = record;
+    end_.store(record->position + 1, std::memory_order_seq_cst);
+    return record;
+  }
+
+  /// The position that the next message will have. Everything below is readable.
+  std::uint64_t end() const noexcept { return end_.load(std::memory_order_seq_cst); }
+  /// The lowest position still kept.
+  std::uint64_t first() const noexcept {
+    return segments_.empty() ? end() : segments_.front().first->position;
+  }
+
+  /// The record at this position; nullptr when it is not kept or not there yet.
+  const Record* find(std::uint64_t position) const noexcept {
+    if (position < first() || position >= end()) return nullptr;
+    const Record* record = nullptr;
+    for (const Segment& segment : segments_) {
+      if (segment.first->position > position) break;
+      record = segment.first;
+    }
+    while (record->position < position) record = record->next.load(std::memory_order_relaxed);
+    return record;
+  }
+
+  /// The position of the first kept message of this time or later; `end` when there is none.
+  std::uint64_t find_time(Time time) const noexcept {
+    const Record* record = segments_.empty() ? nullptr : segments_.front().first;
+    while (record != nullptr && record->message.time < time) {
+      record = record->next.load(std::memory_order_relaxed);
+    }
+    return record == nullptr ? end() : record->position;
+  }
+
+  std::size_t bytes() const noexcept { return bytes_; }
+
+ private:
+  static constexpr std::size_t segment_bytes = 256 * 1024;
+
+  struct Segment {
+    std::unique_ptr<char[]> bytes;
+    std::size_t capacity = 0;
+    std::size_t used = 0;
+    const Record* first = nullptr;
+    std::size_t room() const noexcept { return capacity - used; }
+  };
+
+  bool add_segment(std::size_t size, std::uint64_t needed) {
+    const std::size_t capacity = size > segment_bytes ? size : std::min(segment_bytes, max_bytes_);
+    if (size > max_bytes_) return false;
+    Segment fresh;
+    while (bytes_ + capacity > max_bytes_) {
+      // The front may go when the first record behind it is not above what is needed.
+      if (segments_.size() < 2 || segments_[1].first->position > needed) return false;
+      bytes_ -= segments_.front().capacity;
+      if (segments_.front().capacity == capacity) fresh = std::move(segments_.front());
+      segments_.pop_front();
+    }
+    if (!fresh.bytes) fresh.bytes = std::make_unique_for_overwrite<char[]>(capacity);
+    fresh.capacity = capacity;
+    fresh.used = 0;
+    fresh.first = nullptr;
+    bytes_ += capacity;
+    segments_.push_back(std::move(fresh));
+    return true;
+  }
+
+  const std::size_t max_bytes_;
+  std::deque<Segment> segments_;
+  std::size_t bytes_ = 0;
+  Record* last_ = nullptr;
+  std::atomic<std::uint64_t> end_{0};
+};
+
+}  // namespace omnibus::memory

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+#include <omnibus/backend.hpp>
+#include <omnibus/detail/hash.hpp>
+#include <omnibus/detail/uuid.hpp>
+#include <omnibus/dispatcher.hpp>
+#include <omnibus/observer.hpp>
+#include <omnibus/options.hpp>
+#include <omnibus/publishing.hpp>
+#include <omnibus/subscription.hpp>
+
+// One subscription of a bus: a dispatcher, and what its stages may ask of the bus.
+
+namespace omnibus::detail {
+
+/// Lifetime: backend and observer must outlive it.
+template <class B, class Observer>
+class BusSubscription final : public RunningSubscription, private DeliveryContext {
+ public:
+  using Runner = Dispatcher<typename B::Consumer>;
+
+  BusSubscription(B& backend, Observer& observer, const BusOptions& options, SubscriptionSpec spec,
+                  DispatchOptions dispatch, typename Runner::Pipeline pipeline)
+      : backend_{backend},
+        observer_{observer},
+        options_{options},
+        spec_{std::move(spec)},
+        runner_{[this] { return backend_.consume(spec_); }, std::move(pipeline), *this, dispatch} {}
+
+  void start() { runner_.start(); }
+  bool ended() { return runner_.wait(std::chrono::steady_clock::time_point::min()); }
+
+  void stop(Duration to_close) noexcept override { runner_.stop(to_close); }
+  bool wait(std::chrono::steady_clock::time_point deadline) override { return runner_.wait(deadline); }
+  Result<> closed() const override { return runner_.closed(); }
+  bool on_own_thread() const noexcept override { return runner_.on_own_thread(); }
+
+  SubscriptionHealth health() const override {
+    const auto& counters = runner_.counters();
+    SubscriptionHealth health{spec_.topic, spec_.group, true, {}, {}};
+    if (const auto problem = runner_.problem()) {
+      health.ok = false;
+      health.problem = problem->message();
+    }
+    health.stats = {counters.handled.load(),    counters.retried.load(), dead_lettered_.load(),
+                    duplicates_.load(),         counters.given_back.load(),
+                    counters.in_flight.load(),  runner_.waiting()};
+    return health;
+  }
+
+ private:
+  Result<Receipt> publish(std::string_view topic, const MessageView& message) override {
+    return submit_and_wait(backend_, topic, message, Duration{}, {options_.publish_timeout, true});
+  }
+  const Clock& clock() const noexcept override { return backend_.clock(); }
+  std::string_view group() const noexcept override { return spec_.group; }
+  std::uint64_t random() noexcept override {
+    return mix64(random_.fetch_add(1, std::memory_order_relaxed));
+  }
+  void notify(DeliveryEvent event, const Delivery& delivery, const Error* error) override {
+    if (event == DeliveryEvent::dead_lettered) dead_lettered_.fetch_add(1, std::memory_order_relaxed);
+    if (event == DeliveryEvent::duplicate) duplicates_.fetch_add(1, std::memory_order_relaxed);
+    tell(observer_, event, delivery, error);
+  }
+
+  B& backend_;
+  Observer& observer_;
+  const BusOptions& options_;
+  const SubscriptionSpec spec_;
+  std::atomic<std::uint64_t> random_{entropy64()};
+  std::atomic<std::uint64_t> dead_lettered_{0};
+  std::atomic<std::uint64_t> duplicates_{0};
+  Runner runner_;
+};
+
+}  // namespace omnibus::detail

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+#include <omnibus/codec.hpp>
+
+// JSON through nlohmann/json, opt-in: derive your Codec from JsonCodec and name the message type.
+
+namespace omnibus {
+
+/// The base of a codec that writes E as JSON, for any E that nlohmann/json converts:
+///
+///     struct OrderPlaced { std::string id; double total; };
+///     NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OrderPlaced, id, total)
+///     template <> struct omnibus::Codec<OrderPlaced> : omnibus::JsonCodec<OrderPlaced> {
+///       static constexpr std::string_view type = "order.placed";
+///     };
+///
+/// Errors: decode_failed, with what the parser found and where. Nesting deeper than `max_depth` is
+/// refused before anything is built, because nlohmann/json copies and destroys recursively.
+template <class E>
+struct JsonCodec {
+  /// How deep arrays and objects may nest.
+  static constexpr int max_depth = 64;
+
+  static void encode(const E& event, std::string& out) { out += nlohmann::json(event).dump(); }
+
+  static Result<E> decode(std::string_view bytes) {
+    try {
+      bool too_deep = false;
+      const auto shallow = [&too_deep](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+        if (depth > max_depth) too_deep = true;
+        return !too_deep;
+      };
+      const auto value = nlohmann::json::parse(bytes, shallow);
+      if (too_deep) return refused("nested deeper than " + std::to_string(max_depth));
+      return value.template get<E>();
+    } catch (const nlohmann::json::exception& error) {
+      return refused(error.what());
+    }
+  }
+
+ private:
+  static Error refused(std::string why) {
+    return Error::make(Errc::decode_failed, "decode JSON", std::move(why));
+  }
+};
+
+/// A JSON value of any shape.
+template <>
+struct Codec<nlohmann::json> : JsonCodec<nlohmann::json> {
+  static constexpr std::string_view type = {};
+};
+
+}  // namespace omnibus

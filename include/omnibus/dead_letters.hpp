@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <omnibus/clock.hpp>
+#include <omnibus/delivery.hpp>
+#include <omnibus/message.hpp>
+#include <omnibus/backoff.hpp>
+#include <omnibus/pipeline.hpp>
+
+// What is kept of a message that could not be handled, and the stage that keeps it. The bus puts
+// this stage around every pipeline, so that nothing disappears even where the user wrote none.
+
+namespace omnibus {
+
+/// The headers that a dead letter has beside the original ones. Times are milliseconds since 1970.
+namespace dead_header {
+inline constexpr std::string_view prefix = "omnibus-dead-";
+inline constexpr std::string_view code = "omnibus-dead-code";           ///< of the last error
+inline constexpr std::string_view reason = "omnibus-dead-reason";       ///< the last error
+inline constexpr std::string_view first_reason = "omnibus-dead-first-reason";
+inline constexpr std::string_view topic = "omnibus-dead-topic";
+inline constexpr std::string_view group = "omnibus-dead-group";
+inline constexpr std::string_view partition = "omnibus-dead-partition";
+inline constexpr std::string_view position = "omnibus-dead-position";
+inline constexpr std::string_view attempts = "omnibus-dead-attempts";
+inline constexpr std::string_view time = "omnibus-dead-time";
+}  // namespace dead_header
+
+/// The dead letter of a delivery: id, type, key, payload, time and headers as they were, and what
+/// happened in headers of its own, which replace those of an earlier life. A pure function.
+inline Message make_dead_letter(const Delivery& delivery, const Error& error, Time now) {
+  constexpr std::size_t longest_reason = 2048;
+  Message dead{delivery.view()};
+  dead.headers = {};
+  for (const Header header : delivery.headers()) {
+    if (!header.name.starts_with(dead_header::prefix)) dead.headers.add(header.name, header.value);
+  }
+  const auto reason = [](const Error& what) { return what.message().substr(0, longest_reason); };
+  const Error& first = delivery.history() ? delivery.history()->first_error : error;
+  const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch());
+  std::string position = std::to_string(delivery.position().major);
+  if (delivery.position().minor != 0) {
+    position.append("-").append(std::to_string(delivery.position().minor));
+  }
+  dead.headers.add(dead_header::code, to_string(error.code))
+      .add(dead_header::reason, reason(error))
+      .add(dead_header::first_reason, reason(first))
+      .add(dead_header::topic, delivery.topic())
+      .add(dead_header::group, delivery.group())
+      .add(dead_header::partition, std::to_string(delivery.partition()))
+      .add(dead_header::position, position)
+      .add(dead_header::attempts, std::to_string(delivery.attempt()))
+      .add(dead_header::time, std::to_string(since.count()));
+  return dead;
+}
+
+/// The topic that dead letters go to when no `dead_letter` stage names one.
+inline std::string default_dead_letter_topic(std::string_view topic, std::string_view group) {
+  std::string name{topic};
+  if (!group.empty()) name.append(".").append(group);
+  return name.append(".dlq");
+}
+
+/// Writes the dead letter of a delivery to `topic` and marks the delivery. When that fails, the
+/// error asks for another try, with back-off, and the delivery remembers that only the dead letter
+/// is still to be written. Blocks until the broker has answered. Lifetime: `topic` must outlive the
+/// delivery.
+inline Result<> bury(Delivery& delivery, const Error& error, const std::string& topic) {
+  DeliveryContext& context = delivery.context();
+  const Message dead = make_dead_letter(delivery, error, context.clock().wall());
+  const Result<Receipt> sent = context.publish(topic, dead.view());
+  if (sent) {
+    delivery.mark_dead_lettered(topic);
+    context.notify(DeliveryEvent::dead_lettered, delivery, &error);
+    return {};
+  }
+  auto& history = delivery.remember(error, context.clock().now());
+  history.given_up = true;
+  history.dead_letter_topic = topic;
+  Error stays = sent.error();
+  stays.operation = "dead-letter to " + topic;
+  stays.context += "; the message stays and the dead letter is tried again";
+  stays.retryable = true;
+  stays.retry_after = backoff(Backoff{}, ++history.burials, context.random());
+  return stays;
+}
+
+/// Publishes what the stages to its left gave up on to a dead-letter topic, and counts it as
+/// settled once the broker has confirmed it. When the dead-letter topic refuses, the message stays
+/// and only the dead letter is tried again; the handler does not run again.
+class DeadLetterStage {
+ public:
+  static constexpr Rank rank = Rank::recover;
+
+  explicit DeadLetterStage(std::string topic) : topic_{std::move(topic)} {}
+
+  Result<> operator()(Next next, Delivery& delivery) const {
+    const Delivery::History* past = delivery.history();
+    if (past != nullptr && past->given_up && past->dead_letter_topic == topic_) {
+      return bury(delivery, Error{past->last_error}, topic_);
+    }
+    Result<> result = detail::guarded([&] { return next(delivery); });
+    if (result || result.error().again() || result.error().code == Errc::interrupted) return result;
+    return bury(delivery, result.error(), topic_);
+  }
+
+  std::vector<std::string> outputs() const { return {topic_}; }
+
+ private:
+  std::string topic_;
+};
+
+}  // namespace omnibus

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <omnibus/error.hpp>
+#include <omnibus/message.hpp>
+#include <omnibus/result.hpp>
+
+// A received message: the envelope, where it came from, and what has happened to it so far.
+
+namespace omnibus {
+
+class Clock;
+class Delivery;
+
+/// How a delivery ended, or what happened on the way; observers and counters are told.
+enum class DeliveryEvent : std::uint8_t {
+  delivered,      ///< the handler is about to run
+  handled,        ///< the pipeline ended well
+  retrying,       ///< it will be tried again
+  dead_lettered,  ///< it stands in a dead-letter topic
+  duplicate,      ///< its idempotency key was completed before; the handler did not run
+  given_back,     ///< it goes back to the broker unhandled
+};
+
+/// What stages may ask of the subscription that runs them. Implemented by the dispatcher.
+/// Thread safety: shared objects are safe.
+class DeliveryContext {
+ public:
+  virtual ~DeliveryContext() = default;
+  /// Publishes and blocks until the ending, as `EventBus::publish` does.
+  virtual Result<Receipt> publish(std::string_view topic, const MessageView& message) = 0;
+  /// The clock of the backend.
+  virtual const Clock& clock() const noexcept = 0;
+  /// The group of the subscription; empty for a reader without a group.
+  virtual std::string_view group() const noexcept = 0;
+  /// 64 random bits, for jitter.
+  virtual std::uint64_t random() noexcept = 0;
+  /// Tells observers and counters.
+  virtual void notify(DeliveryEvent event, const Delivery& delivery, const Error* error) = 0;
+};
+
+/// A message on its way through a pipeline. Handlers and stages get it by reference.
+/// Thread safety: one thread at a time. Lifetime: views it gives are valid until the handler
+/// returns; copy with `message()` what is needed longer.
+class Delivery {
+ public:
+  Delivery(const Incoming& incoming, DeliveryContext& context) noexcept
+      : incoming_{incoming}, context_{&context}, attempt_{incoming.attempts + 1} {}
+
+  std::string_view id() const noexcept { return incoming_.message->id; }
+  std::string_view type() const noexcept { return incoming_.message->type; }
+  std::string_view key() const noexcept { return incoming_.message->key; }
+  HeadersView headers() const noexcept { return incoming_.message->headers; }
+  /// The payload: bytes, not necessarily text.
+  std::string_view payload() const noexcept { return incoming_.message->payload; }
+  Time time() const noexcept { return incoming_.message->time; }
+  Sequence sequence() const noexcept { return incoming_.message->sequence; }
+  const MessageView& view() const noexcept { return *incoming_.message; }
+  /// A copy that outlives the delivery.
+  Message message() const { return Message{*incoming_.message}; }
+
+  std::string_view topic() const noexcept { return incoming_.topic; }
+  std::string_view group() const noexcept { return context_->group(); }
+  std::int32_t partition() const noexcept { return incoming_.partition; }
+  Position position() const noexcept { return incoming_.position; }
+  /// Which attempt this is, from 1. Counts redeliveries as far as the broker knows them.
+  std::uint32_t attempt() const noexcept { return attempt_; }
+  /// True when this message may have been handled before, in part or in whole.
+  bool redelivered() const noexcept { return attempt_ > 1; }
+
+  /// For stages: the subscription that runs this delivery.
+  DeliveryContext& context() const noexcept { return *context_; }
+  /// For stages: what earlier attempts in this process left behind; none before the first failure.
+  struct History {
+    Instant first_failure{};     ///< when the first attempt failed, on the backend's clock
+    Error first_error;           ///< how the first attempt failed
+    Error last_error;            ///< how the last attempt failed
+    bool given_up = false;       ///< no further attempt: only the dead letter is still to be written
+    std::string dead_letter_topic;  ///< where it is to be written
+    std::uint32_t burials = 0;      ///< how often that was tried
+  };
+  const History* history() const noexcept { return history_.get(); }
+  /// For stages: keeps what went wrong for the attempts to come.
+  History& remember(const Error& error, Instant now) {
+    if (!history_) {
+      history_ = std::make_unique<History>();
+      history_->first_failure = now;
+      history_->first_error = error;
+    }
+    history_->last_error = error;
+    return *history_;
+  }
+  /// For stages: it now stands in this dead-letter topic, so that nothing counts it as handled.
+  /// Lifetime: the name must outlive the delivery.
+  void mark_dead_lettered(std::string_view topic) noexcept { dead_letter_topic_ = topic; }
+  bool dead_lettered() const noexcept { return !dead_letter_topic_.empty(); }
+  /// The topic its dead letter stands in; empty when there is none.
+  std::string_view dead_letter_topic() const noexcept { return dead_letter_topic_; }
+
+  /// For the pipeline: the handler is called, so that this attempt counts.
+  void mark_attempted() noexcept { attempted_ = true; }
+  /// True when the handler was called in this attempt.
+  bool attempted() const noexcept { return attempted_; }
+  /// For the dispatcher: the delivery goes through the pipeline again.
+  void begin_again() noexcept {
+    if (attempted_) ++attempt_;
+    attempted_ = false;
+  }
+  /// For the dispatcher: how many attempts have been made by now.
+  std::uint32_t attempts_made() const noexcept { return attempted_ ? attempt_ : attempt_ - 1; }
+  /// For the dispatcher: what the backend handed over.
+  const Incoming& incoming() const noexcept { return incoming_; }
+
+ private:
+  Incoming incoming_;
+  DeliveryContext* context_;
+  std::unique_ptr<History> history_;
+  std::string_view dead_letter_topic_;
+  std::uint32_t attempt_;
+  bool attempted_ = false;
+};
+
+}  // namespace omnibus

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+// Hashing and mixing of bits. `hash64` is frozen: shards of brokers are chosen with it, so that its
+// result for given bytes never changes; a unit test holds it to known values.
+
+namespace omnibus::detail {
+
+/// Both halves of a 64 x 64 bit product, folded into one: mixes every bit of both.
+constexpr std::uint64_t multiply_fold(std::uint64_t a, std::uint64_t b) noexcept {
+  __extension__ using Wide = unsigned __int128;
+  const Wide product = static_cast<Wide>(a) * b;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
+/// Eight little-endian bytes; fewer than eight count as if zeros followed.
+inline std::uint64_t load_bytes(const char* at, std::size_t count) noexcept {
+  std::uint64_t value = 0;
+  if (count >= 8) {
+    std::memcpy(&value, at, 8);
+  } else {
+    std::memcpy(&value, at, count);
+  }
+  return value;
+}
+
+/// A 64-bit hash of bytes, not for adversaries. Frozen. Little-endian machines only, like omnibus.
+inline std::uint64_t hash64(std::string_view bytes, std::uint64_t seed = 0) noexcept {
+  constexpr std::uint64_t first = 0x9e3779b97f4a7c15;
+  constexpr std::uint64_t second = 0xe7037ed1a0b428db;
+  std::uint64_t state = multiply_fold(seed ^ first, bytes.size() ^ second);
+  const char* at = bytes.data();
+  std::size_t left = bytes.size();
+  for (; left > 16; at += 16, left -= 16) {
+    state = multiply_fold(load_bytes(at, 8) ^ first ^ state, load_bytes(at + 8, 8) ^ second);
+  }
+  const std::uint64_t low = left > 0 ? load_bytes(at, left) : 0;
+  const std::uint64_t high = left > 8 ? load_bytes(at + 8, left - 8) : 0;
+  state = multiply_fold(low ^ first ^ state, high ^ second);
+  return multiply_fold(state ^ first, second);
+}
+
+/// 128 bits: enough to tell payloads apart.
+struct Hash128 {
+  std::uint64_t low = 0;
+  std::uint64_t high = 0;
+  bool operator==(const Hash128&) const = default;
+};
+
+/// A 128-bit hash of bytes, not for adversaries who may choose both payloads.
+inline Hash128 hash128(std::string_view bytes) noexcept {
+  return {hash64(bytes, 0x2545f4914f6cdd1d), hash64(bytes, 0xd1b54a32d192ed03)};
+}
+
+/// The splitmix64 step: turns a counter into bits that look random.
+constexpr std::uint64_t mix64(std::uint64_t value) noexcept {
+  value += 0x9e3779b97f4a7c15;
+  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
+  value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
+  return value ^ (value >> 31);
+}
+
+}  // namespace omnibus::detail

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <omnibus/detail/unique_function.hpp>
+#include <omnibus/time.hpp>
+
+// The lanes of a subscription: many serial queues, a few workers. A key always maps to the same lane
+// and a lane is worked by one worker at a time, so that messages of a key are handled one at a time
+// and in order, while any idle worker takes any lane that has work. One lock is taken for a batch,
+// never for a message, and never held while a handler runs.
+
+namespace omnibus::detail {
+
+/// A singly linked queue of items, threaded through `item->next`.
+template <class Item>
+struct Queue {
+  Item* first = nullptr;
+  Item* last = nullptr;
+  std::size_t size = 0;
+
+  void push(Item* item) noexcept {
+    item->next = nullptr;
+    (first ? last->next : first) = item;
+    last = item;
+    ++size;
+  }
+  Item* pop() noexcept {
+    Item* item = first;
+    first = item->next;
+    --size;
+    return item;
+  }
+  /// Puts all of `other` behind.
+  void append(Queue other) noexcept {
+    if (other.first == nullptr) return;
+    (first ? last->next : first) = other.first;
+    last = other.last;
+    size += other.size;
+  }
+  /// Takes the first `count` items, or all.
+  Queue take(std::size_t count) noexcept {
+    if (count >= size) return std::exchange(*this, {});
+    Queue head;
+    while (head.size < count) head.push(pop());
+    return head;
+  }
+  /// Takes the items for which `wanted` holds, in order.
+  template <class Wanted>
+  Queue extract(Wanted wanted) {
+    Queue out, rest;
+    while (first != nullptr) {
+      Item* item = pop();
+      (wanted(*item) ? out : rest).push(item);
+    }
+    *this = rest;
+    return out;
+  }
+};
+
+/// `Item` has `Item* next`, `std::size_t lane` and `std::string_view key() const`.
+/// Thread safety: shared objects are safe. Bounded: holds what it is given, and that is bounded by
+/// the dispatcher's window.
+template <class Item>
+class Lanes {
+ public:
+  using Items = Queue<Item>;
+
+  /// A key that waits for its next attempt, with the messages behind it.
+  struct Parked {
+    std::string_view key;
+    Instant due{};
+    Items items;
+  };
+  /// What a worker holds of one lane.
+  struct Run {
+    std::size_t lane = 0;
+    Items items;
+    std::vector<Parked> parked;  ///< keys that failed during this run
+  };
+  /// What a worker holds between two visits.
+  struct Chunk {
+    std::vector<Run> runs;
+    Items done;
+    std::size_t budget = 1;  ///< how many items to take at most
+  };
+
+  /// `wake` is called, on a worker's thread, when the dispatcher waits and something is done.
+  Lanes(std::size_t lanes, std::size_t workers, UniqueFunction<void()> wake)
+      : lanes_(lanes), ready_(lanes), workers_{workers}, wake_{std::move(wake)} {}
+
+  std::size_t count() const noexcept { return lanes_.size(); }
+
+  /// For the dispatcher: adds a batch and takes what is done. With `waits`, and when nothing is
+  /// done, the next item that is done calls `wake`.
+  Items exchange(Items batch, bool waits) {
+    std::size_t to_wake = 0;
+    Items done;
+    {
+      std::lock_guard lock{mutex_};
+      while (batch.first != nullptr) add(batch.pop());
+      done = std::exchange(done_, {});
+      waiting_ = waits && done.first == nullptr;
+      to_wake = std::min(idle_, ready_count_);
+    }
+    for (; to_wake > 0; --to_wake) work_.notify_one();
+    return done;
+  }
+
+  /// For the dispatcher: lets the keys go on whose time has come. Returns when the next one is due.
+  Instant unpark(Instant now) {
+    bool any = false;
+    Instant next = Instant::max();
+    {
+      std::lock_guard lock{mutex_};
+      while (!timers_.empty() && timers_.front().due <= now) {
+        std::pop_heap(timers_.begin(), timers_.end(), later_first);
+        const std::size_t lane = timers_.back().lane;
+        timers_.pop_back();
+        any |= unpark_lane(lane, now);
+      }
+      if (!timers_.empty()) next = timers_.front().due;
+    }
+    if (any) work_.notify_all();
+    return next;
+  }
+
+  /// For the dispatcher: takes back what has not started and is `wanted`.
+  template <class Wanted>
+  Items withdraw(Wanted wanted) {
+    std::lock_guard lock{mutex_};
+    Items out;
+    for (Lane& lane : lanes_) {
+      queued_ -= lane.items.size;
+      out.append(lane.items.extract(wanted));
+      queued_ += lane.items.size;
+      for (Parked& parked : lane.parked) {
+        waiting_keys_items_ -= parked.items.size;
+        out.append(parked.items.extract(wanted));
+        waiting_keys_items_ += parked.items.size;
+      }
+      std::erase_if(lane.parked, [](const Parked& parked) { return parked.items.size == 0; });
+    }
+    return out;
+  }
+
+  /// For a worker: gives back the chunk and fills it with new work. Blocks until there is some;
+  /// false when the lanes are closed.
+  bool next(Chunk& chunk) {
+    bool wake = false;
+    std::unique_lock lock{mutex_};
+    if (!chunk.runs.empty()) wake = finish(chunk);
+    if (wake) {
+      lock.unlock();
+      wake_();
+      lock.lock();
+    }
+    while (ready_count_ == 0 && !closed_) {
+      ++idle_;
+      work_.wait(lock);
+      --idle_;
+    }
+    if (ready_count_ == 0) return false;
+    take(chunk);
+    return true;
+  }
+
+  /// Ends the workers once nothing is left to do.
+  void close() {
+    {
+      std::lock_guard lock{mutex_};
+      closed_ = true;
+    }
+    work_.notify_all();
+  }
+
+  /// How many items wait for a next attempt or behind one that does.
+  std::size_t waiting() const {
+    std::lock_guard lock{mutex_};
+    return waiting_keys_items_;
+  }
+
+ private:
+  struct Lane {
+    Items items;
+    std::vector<Parked> parked;
+    bool active = false;  ///< listed as ready, or held by a worker
+  };
+  struct Timer {
+    Instant due;
+    std::size_t lane;
+  };
+  static bool later_first(const Timer& a, const Timer& b) noexcept { return a.due > b.due; }
+
+  static Parked* find(std::vector<Parked>& parked, std::string_view key) noexcept {
+    for (Parked& each : parked) {
+      if (each.key == key) return &each;
+    }
+    return nullptr;
+  }
+
+  void add(Item* item) {
+    Lane& lane = lanes_[item->lane];
+    if (!lane.parked.empty()) {
+      if (Parked* parked = find(lane.parked, item->key()); parked && !item->key().empty()) {
+        parked->items.push(item);
+        ++waiting_keys_items_;
+        return;
+      }
+    }
+    lane.items.push(item);
+    ++queued_;
+    activate(item->lane);
+  }
+
+  void activate(std::size_t index) {
+    if (std::exchange(lanes_[index].active, true)) return;
+    ready_[(ready_first_ + ready_count_++) % ready_.size()] = index;
+  }
+
+  bool unpark_lane(std::size_t index, Instant now) {
+    Lane& lane = lanes_[index];
+    Items due;
+    for (Parked& parked : lane.parked) {
+      if (parked.due <= now) due.append(std::exchange(parked.items, {}));
+    }
+    std::erase_if(lane.parked, [](const Parked& parked) { return parked.items.size == 0; });
+    if (due.size == 0) return false;
+    waiting_keys_items_ -= due.size;
+    queued_ += due.size;
+    due.append(std::exchange(lane.items, {}));  // the key's newer messages were parked with it
+    lane.items = due;
+    activate(index);
+    return true;
+  }
+
+  /// Returns whether the dispatcher is to be woken.
+  bool finish(Chunk& chunk) {
+    for (Run& run : chunk.runs) {
+      Lane& lane = lanes_[run.lane];
+      for (Parked& parked : run.parked) {
+        if (!parked.key.empty()) {
+          queued_ -= lane.items.size;
+          parked.items.append(
+              lane.items.extract([&](const Item& item) { return item.key() == parked.key; }));
+          queued_ += lane.items.size;
+        }
+        waiting_keys_items_ += parked.items.size;
+        timers_.push_back({parked.due, run.lane});
+        std::push_heap(timers_.begin(), timers_.end(), later_first);
+        lane.parked.push_back(std::move(parked));
+        timers_changed_ = true;
+      }
+      lane.active = false;
+      if (lane.items.first != nullptr) activate(run.lane);
+    }
+    chunk.runs.clear();
+    done_.append(std::exchange(chunk.done, {}));
+    const bool news = done_.first != nullptr || std::exchange(timers_changed_, false);
+    return news && std::exchange(waiting_, false);
+  }
+
+  void take(Chunk& chunk) {
+    const std::size_t share = std::max<std::size_t>(1, queued_ / workers_);
+    std::size_t budget = std::min(chunk.budget, share);
+    while (budget > 0 && ready_count_ > 0) {
+      Run run;
+      run.lane = ready_[ready_first_];
+      ready_first_ = (ready_first_ + 1) % ready_.size();
+      --ready_count_;
+      run.items = lanes_[run.lane].items.take(budget);
+      if (run.items.size == 0) {  // everything was withdrawn
+        lanes_[run.lane].active = false;
+        continue;
+      }
+      budget -= run.items.size;
+      queued_ -= run.items.size;
+      chunk.runs.push_back(std::move(run));
+    }
+  }
+
+  mutable std::mutex mutex_;
+  std::condition_variable work_;
+  std::vector<Lane> lanes_;
+  std::vector<std::size_t> ready_;  ///< a ring: lanes with work that no worker holds
+  std::size_t ready_first_ = 0;
+  std::size_t ready_count_ = 0;
+  const std::size_t workers_;
+  UniqueFunction<void()> wake_;
+  std::vector<Timer> timers_;       ///< a heap: lanes with parked keys by due time
+  Items done_;
+  std::size_t queued_ = 0;
+  std::size_t waiting_keys_items_ = 0;
+  std::size_t idle_ = 0;
+  bool waiting_ = false;
+  bool timers_changed_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace omnibus::detail

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <omnibus/backend.hpp>
+#include <omnibus/clock.hpp>
+#include <omnibus/dead_letters.hpp>
+#include <omnibus/delivery.hpp>
+#include <omnibus/detail/hash.hpp>
+#include <omnibus/detail/lanes.hpp>
+#include <omnibus/detail/parking_lot.hpp>
+#include <omnibus/detail/unique_function.hpp>
+#include <omnibus/handler.hpp>
+#include <omnibus/subscription_spec.hpp>
+
+// From the broker to the handlers and back: one thread owns the consumer, polls it, feeds the lanes
+// and settles what they have done; workers run handlers. No thread does both, so that heartbeats
+// go on while handlers take their time.
+
+namespace omnibus {
+
+/// What a dispatcher keeps to.
+struct DispatchOptions {
+  std::size_t concurrency = 1;     ///< workers: handlers that run at once
+  std::size_t window = 1024;       ///< unsettled messages
+  std::size_t window_bytes = 0;    ///< unsettled payload bytes
+  Order order = Order::strict;
+  bool observed = false;           ///< tell the context of each delivery, not of the rare events alone
+};
+
+/// Numbers that a dispatcher keeps up to date. Thread safety: read them from any thread.
+struct DispatchCounters {
+  std::atomic<std::uint64_t> handled{0};
+  std::atomic<std::uint64_t> retried{0};
+  std::atomic<std::uint64_t> given_back{0};
+  std::atomic<std::size_t> in_flight{0};
+};
+
+/// Runs one subscription. `C` is the backend's consumer.
+/// Thread safety: `stop`, `finished` and the counters from any thread; the rest from the owner's.
+/// Lifetime: the context must outlive the dispatcher.
+template <BackendConsumer C>
+class Dispatcher final : private Intake {
+ public:
+  using Pipeline = detail::UniqueFunction<Result<>(Delivery&)>;
+
+  /// `make_consumer` returns the consumer. Nothing runs before `start`.
+  template <class MakeConsumer>
+  Dispatcher(MakeConsumer&& make_consumer, Pipeline pipeline, DeliveryContext& context,
+             DispatchOptions options)
+      : consumer_(make_consumer()),
+        pipeline_{std::move(pipeline)},
+        context_{context},
+        options_{options},
+        lanes_{lane_count(options.concurrency), options.concurrency, [this] { wake(); }} {}
+
+  /// Stops and waits for the handlers that run, however long they take.
+  ~Dispatcher() override {
+    stop(std::chrono::seconds{10});
+    join();
+  }
+  Dispatcher(const Dispatcher&) = delete;
+
+  /// Starts delivering.
+  void start() {
+    workers_.reserve(options_.concurrency);
+    for (std::size_t i = 0; i < options_.concurrency; ++i) {
+      workers_.emplace_back([this] { work(); });
+    }
+    thread_ = std::thread{[this] { dispatch(); }};
+  }
+
+  /// Begins the end: no new messages, what has not started goes back, what runs is finished and
+  /// settled. Does not block. Idempotent.
+  void stop(Duration to_close) noexcept {
+    Duration::rep unset = 0;
+    to_close_.compare_exchange_strong(unset, to_close.count());
+    if (!stopping_.exchange(true)) consumer_.wake();
+  }
+
+  /// Waits until everything has ended; false at the deadline, with handlers still running.
+  bool wait(std::chrono::steady_clock::time_point deadline) {
+    std::unique_lock lock{ended_mutex_};
+    return ended_signal_.wait_until(lock, deadline, [this] { return ended_; });
+  }
+
+  /// True on a thread that runs this subscription's handlers: there one can't wait for its end.
+  bool on_own_thread() const noexcept {
+    const auto self = std::this_thread::get_id();
+    for (const auto& worker : workers_) {
+      if (worker.get_id() == self) return true;
+    }
+    return thread_.get_id() == self;
+  }
+
+  /// Joins all threads. Blocks until the running handlers return.
+  void join() {
+    if (thread_.joinable()) thread_.join();
+    lanes_.close();
+    for (auto& worker : workers_) {
+      if (worker.joinable()) worker.join();
+    }
+  }
+
+  const DispatchCounters& counters() const noexcept { return counters_; }
+  /// Messages that wait for their next attempt, or behind one that does.
+  std::size_t waiting() const { return lanes_.waiting(); }
+  /// What is wrong with the consumer, if anything; it is not registered until it said so.
+  std::optional<Error> problem() const {
+    std::lock_guard lock{problem_mutex_};
+    return problem_;
+  }
+  /// How closing the consumer ended.
+  Result<> closed() const {
+    std::lock_guard lock{problem_mutex_};
+    return closed_;
+  }
+
+ private:
+  struct Item {
+    std::optional<Delivery> delivery;
+    Item* next = nullptr;
+    std::size_t lane = 0;
+    std::uint64_t revocations = 0;  ///< how many there had been when it was delivered
+    Settlement settlement;
+    std::string_view key() const noexcept { return delivery->key(); }
+  };
+  using Lanes = detail::Lanes<Item>;
+  using Items = typename Lanes::Items;
+
+  /// Many more lanes than workers, so that keys seldom share one; a single worker needs a single
+  /// lane and keeps the order of the whole topic.
+  static std::size_t lane_count(std::size_t concurrency) noexcept {
+    std::size_t lanes = 1;
+    while (concurrency > 1 && lanes < concurrency * 64) lanes *= 2;
+    return lanes;
+  }
+
+  // ── the dispatcher's thread ────────────────────────────────────────────────────────────────────
+
+  void dispatch() {
+    while (true) {
+      const bool stopping = stopping_.load();
+      if (stopping) give_back(lanes_.withdraw([](const Item&) { return true; }));
+      const Instant now = context_.clock().now();
+      const Instant due = lanes_.unpark(now);
+      const Items done = lanes_.exchange(std::exchange(arrived_, {}), true);
+      settle(done);
+      if (stopping && in_flight_ == 0) break;
+      consumer_.poll(*this, done.size > 0 ? Instant::min() : due);
+    }
+    const Instant until = context_.clock().now() + Duration{to_close_.load()};
+    const Result<> closed = consumer_.close(until);
+    {
+      std::lock_guard lock{problem_mutex_};
+      closed_ = closed;
+      problem_ = Error::make(Errc::closed, "consume");
+    }
+    lanes_.close();
+    std::lock_guard lock{ended_mutex_};
+    ended_ = true;
+    ended_signal_.notify_all();
+  }
+
+  std::size_t room() const noexcept override {
+    if (stopping_.load(std::memory_order_relaxed) || in_flight_ >= options_.window) return 0;
+    if (options_.window_bytes != 0 && bytes_ >= options_.window_bytes) return 0;
+    return options_.window - in_flight_;
+  }
+
+  void deliver(const Incoming& incoming) override {
+    Item* item = new_item();
+    item->delivery.emplace(incoming, context_);
+    item->revocations = revocations_.load(std::memory_order_relaxed);
+    const std::string_view key = incoming.message->key;
+    item->lane = (key.empty() ? next_lane_++ : detail::hash64(key)) & (lanes_.count() - 1);
+    ++in_flight_;
+    bytes_ += incoming.message->payload.size();
+    counters_.in_flight.store(in_flight_, std::memory_order_relaxed);
+    count_partition(incoming.partition) += 1;
+    arrived_.push(item);
+  }
+
+  bool revoke(std::int32_t partition, Instant until) override {
+    {
+      std::lock_guard lock{revoked_mutex_};
+      revoked_[partition] = revocations_.fetch_add(1) + 1;
+    }
+    const auto of_it = [partition](const Item& item) {
+      return item.delivery->partition() == partition;
+    };
+    give_back(arrived_.extract(of_it));
+    give_back(lanes_.withdraw(of_it));
+    while (true) {
+      const Items done = lanes_.exchange({}, true);
+      settle(done);
+      if (count_partition(partition) == 0) return true;
+      const Instant now = context_.clock().now();
+      if (now >= until) return false;
+      if (done.size > 0) continue;
+      std::unique_lock lock{returned_mutex_};
+      returned_signal_.wait_for(lock, until - now, [this] { return returned_; });
+      returned_ = false;
+    }
+  }
+
+  /// Called by a worker when the dispatcher waits and something is done.
+  void wake() {
+    consumer_.wake();
+    std::lock_guard lock{returned_mutex_};
+    returned_ = true;
+    returned_signal_.notify_one();
+  }
+
+  void report(const Error* problem) override {
+    std::lock_guard lock{problem_mutex_};
+    if (problem) {
+      problem_ = *problem;
+    } else {
+      problem_.reset();
+    }
+  }
+
+  void give_back(Items items) {
+    if (items.first == nullptr) return;
+    counters_.given_back.fetch_add(items.size, std::memory_order_relaxed);
+    for (Item* item = items.first; item != nullptr; item = item->next) {
+      release(*item);
+      context_.notify(DeliveryEvent::given_back, *item->delivery, nullptr);
+    }
+    settle(items);
+  }
+
+  void settle(Items items) {
+    if (items.first == nullptr) return;
+    settlements_.clear();
+    for (Item* item = items.first; item != nullptr; item = item->next) {
+      settlements_.push_back(item->settlement);
+      count_partition(item->delivery->partition()) -= 1;
+      bytes_ -= item->delivery->payload().size();
+    }
+    in_flight_ -= items.size;
+    counters_.in_flight.store(in_flight_, std::memory_order_relaxed);
+    consumer_.settle(std::span<const Settlement>{settlements_});
+    free_.append(items);
+  }
+
+  Item* new_item() {
+    if (free_.first == nullptr) {
+      constexpr std::size_t at_once = 64;
+      blocks_.push_back(std::make_unique<Item[]>(at_once));
+      for (std::size_t i = 0; i < at_once; ++i) free_.push(&blocks_.back()[i]);
+    }
+    return free_.pop();
+  }
+
+  std::size_t& count_partition(std::int32_t partition) {
+    const auto index = static_cast<std::size_t>(partition < 0 ? 0 : partition);
+    if (index >= in_partition_.size()) in_partition_.resize(index + 1);
+    return in_partition_[index];
+  }
+
+  // ── the workers' threads ───────────────────────────────────────────────────────────────────────
+
+  void work() {
+    constexpr Duration slice = std::chrono::microseconds{100};  // work taken at once
+    constexpr std::size_t most = 512;
+    typename Lanes::Chunk chunk;
+    while (lanes_.next(chunk)) {
+      const auto start = std::chrono::steady_clock::now();
+      std::uint64_t handled = 0;
+      std::size_t ran = 0;
+      for (auto& run : chunk.runs) {
+        ran += run.items.size;
+        while (run.items.first != nullptr) handled += work_on(*run.items.pop(), run, chunk.done);
+      }
+      if (handled > 0) counters_.handled.fetch_add(handled, std::memory_order_relaxed);
+      const Duration took = std::chrono::steady_clock::now() - start;
+      const auto each = static_cast<std::size_t>(took.count()) / ran + 1;
+      chunk.budget = std::clamp<std::size_t>(static_cast<std::size_t>(slice.count()) / each, 1, most);
+    }
+  }
+
+  /// Returns 1 when the item was handled.
+  std::uint64_t work_on(Item& item, typename Lanes::Run& run, Items& done) {
+    if (!run.parked.empty() && !item.key().empty()) {
+      for (auto& parked : run.parked) {
+        if (parked.key == item.key()) return parked.items.push(&item), 0;
+      }
+    }
+    if (stopping_.load(std::memory_order_relaxed) || is_revoked(item)) {
+      release(item);
+      counters_.given_back.fetch_add(1, std::memory_order_relaxed);
+      context_.notify(DeliveryEvent::given_back, *item.delivery, nullptr);
+      return done.push(&item), 0;
+    }
+    Delivery& delivery = *item.delivery;
+    if (options_.observed) context_.notify(DeliveryEvent::delivered, delivery, nullptr);
+    const Result<> result = detail::guarded([&] { return run_pipeline(delivery); });
+    if (!result) return again(item, result.error(), run, done), 0;
+    const bool handled = delivery.attempted() && !delivery.dead_lettered();
+    if (handled && options_.observed) context_.notify(DeliveryEvent::handled, delivery, nullptr);
+    item.settlement = {delivery.incoming().token, Settlement::Kind::done, {}, 0};
+    return done.push(&item), handled ? 1 : 0;
+  }
+
+  Result<> run_pipeline(Delivery& delivery) {
+    if (options_.order != Order::parked || delivery.key().empty()) return pipeline_(delivery);
+    if (const std::string* topic = parking_.topic_of(delivery.key())) {
+      return bury(delivery, Error::make(Errc::rejected, "handle", "follows a dead letter of its key"),
+                  *topic);
+    }
+    Result<> result = pipeline_(delivery);
+    if (delivery.dead_lettered()) parking_.park(delivery.key(), delivery.dead_letter_topic());
+    return result;
+  }
+
+  void again(Item& item, const Error& error, typename Lanes::Run& run, Items& done) {
+    Delivery& delivery = *item.delivery;
+    // The outermost stage turns every final error into a dead letter: what is left asks for more.
+    const Duration delay = error.again() ? error.retry_after : Duration{std::chrono::seconds{1}};
+    counters_.retried.fetch_add(1, std::memory_order_relaxed);
+    context_.notify(DeliveryEvent::retrying, delivery, &error);
+    const bool only_dead_letter = delivery.history() != nullptr && delivery.history()->given_up;
+    if (options_.order == Order::relaxed && !only_dead_letter) {
+      item.settlement = {delivery.incoming().token, Settlement::Kind::later, delay,
+                         delivery.attempts_made()};
+      done.push(&item);
+      return;
+    }
+    delivery.begin_again();
+    typename Lanes::Parked parked{item.key(), context_.clock().now() + delay, {}};
+    parked.items.push(&item);
+    run.parked.push_back(std::move(parked));
+  }
+
+  static void release(Item& item) noexcept {
+    item.settlement = {item.delivery->incoming().token, Settlement::Kind::release, {},
+                       item.delivery->attempts_made()};
+  }
+
+  bool is_revoked(const Item& item) {
+    if (revocations_.load(std::memory_order_acquire) == item.revocations) return false;
+    std::lock_guard lock{revoked_mutex_};
+    const auto found = revoked_.find(item.delivery->partition());
+    return found != revoked_.end() && found->second > item.revocations;
+  }
+
+  C consumer_;
+  Pipeline pipeline_;
+  DeliveryContext& context_;
+  const DispatchOptions options_;
+  Lanes lanes_;
+  DispatchCounters counters_;
+  detail::ParkingLot parking_;
+  std::atomic<bool> stopping_{false};
+  std::atomic<Duration::rep> to_close_{0};
+
+  std::vector<std::unique_ptr<Item[]>> blocks_;  // the dispatcher's thread alone, from here ...
+  Items free_;
+  Items arrived_;
+  std::vector<Settlement> settlements_;
+  std::vector<std::size_t> in_partition_;
+  std::size_t in_flight_ = 0;
+  std::size_t bytes_ = 0;
+  std::size_t next_lane_ = 0;  // ... to here
+
+  std::atomic<std::uint64_t> revocations_{0};
+  std::mutex revoked_mutex_;
+  std::map<std::int32_t, std::uint64_t> revoked_;
+  std::mutex returned_mutex_;
+  std::condition_variable returned_signal_;
+  bool returned_ = false;
+
+  mutable std::mutex problem_mutex_;
+  std::optional<Error> problem_ = Error::make(Errc::unavailable, "consume", "not connected yet");
+  Result<> closed_;
+  std::mutex ended_mutex_;
+  std::condition_variable ended_signal_;
+  bool ended_ = false;
+
+  std::vector<std::thread> workers_;
+  std::thread thread_;
+};
+
+}  // namespace omnibus

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <omnibus/bus_subscription.hpp>
+#include <omnibus/dead_letters.hpp>
+#include <omnibus/detail/latch.hpp>
+#include <omnibus/detail/uuid.hpp>
+#include <omnibus/observer.hpp>
+#include <omnibus/options.hpp>
+#include <omnibus/pipeline.hpp>
+#include <omnibus/publishing.hpp>
+#include <omnibus/subscription.hpp>
+
+// EventBus<Backend>: the one object a service has. It delegates and decides nothing.
+
+namespace omnibus {
+
+/// Publishes and consumes events over backend B.
+///
+///     Bus bus{{.endpoint = "localhost:9092", .group = "billing"}};
+///     auto billing = bus.subscribe("orders", charge | reliable);
+///     bus.publish("orders", OrderPlaced{.id = "o-17"}).value();
+///     bus.run();
+///
+/// Construction does no I/O; it throws std::invalid_argument, naming the field, when the config is
+/// malformed. Reconnecting is the backend's job.
+/// Thread safety: all members may be called from any thread, handlers included.
+/// Lifetime: destroy subscriptions before the bus, and an observer after it.
+template <Backend B, class Observer = NoObserver>
+class EventBus {
+ public:
+  using Config = typename B::Config;
+  using PublishOptions = omnibus::PublishOptions<B>;
+  using SubscribeOptions = omnibus::SubscribeOptions<B>;
+  /// What the backend can do.
+  static constexpr Capabilities capabilities = B::capabilities;
+
+  explicit EventBus(Config config, BusOptions options = {})
+    requires std::is_same_v<Observer, NoObserver>
+      : EventBus{std::move(config), no_observer_, std::move(options)} {}
+  /// With an observer, which must outlive the bus.
+  EventBus(Config config, Observer& observer, BusOptions options = {})
+      : group_{config.group},
+        backend_(std::move(config)),
+        observer_{observer},
+        options_{std::move(options)} {}
+  /// Closes, waiting for the handlers that run, however long they take.
+  ~EventBus() { (void)close(options_.close_timeout); }
+  EventBus(const EventBus&) = delete;
+  EventBus& operator=(const EventBus&) = delete;
+
+  /// Publishes one event, which is any type with a Codec, or a Message.
+  /// Delivery: when it returns a Receipt, the broker holds the message durably, as far as its
+  /// capabilities go. Order: of one key, in the order of the calls.
+  /// Blocks: until the ending, at most `options.timeout`.
+  /// Errors: outcome_unknown when nobody can tell whether the broker holds it; every other code
+  /// means that it does not: invalid_argument, too_large, encode_failed, closed, window_full,
+  /// rejected, unroutable, not_found, access_denied, topology_mismatch, unavailable, unsupported.
+  template <class E>
+  Result<Receipt> publish(std::string_view topic, const E& event, const PublishOptions& options = {}) {
+    detail::EncodedMessage encoded;
+    detail::UuidText id;
+    if (Result<> ready = prepare(encoded, id, topic, event, options); !ready) return ready.error();
+    auto result = detail::submit_and_wait(backend_, topic, encoded.message, options.delay.value,
+                                          submit_options(options));
+    published(topic, encoded.message, result);
+    return result;
+  }
+
+  /// Publishes one event and returns when it stands in the window; `done` is called exactly once with
+  /// what `publish` would return, on this thread or another, and must not block.
+  /// Blocks: while the window is full, at most `options.timeout`.
+  template <class E, class Done>
+  void publish_async(std::string_view topic, const E& event, Done&& done,
+                     const PublishOptions& options = {}) {
+    static_assert(std::is_invocable_v<Done&, Result<Receipt>>,
+                  "omnibus: publish_async takes a callable (omnibus::Result<omnibus::Receipt>)");
+    detail::EncodedMessage encoded;
+    detail::UuidText id;
+    if (Result<> ready = prepare(encoded, id, topic, event, options); !ready) {
+      done(Result<Receipt>{std::move(ready.error())});
+      return;
+    }
+    Outgoing outgoing{encoded.message, options.delay.value, std::forward<Done>(done)};
+    if constexpr (detail::observes_publishes<Observer>) {
+      outgoing.done = [this, name = std::string{topic}, copy = Message{encoded.message},
+                       then = std::move(outgoing.done)](Result<Receipt> result) mutable {
+        published(name, copy.view(), result);
+        then(std::move(result));
+      };
+    }
+    backend_.submit(topic, {&outgoing, 1}, submit_options(options));
+  }
+
+  /// Publishes events in this order, as one call to the backend. `options` hold for each of them;
+  /// keys come from the codec or from each Message, ids are new for each.
+  /// Blocks: until every ending is known. Returns one result for each event, in order.
+  template <class E>
+  std::vector<Result<Receipt>> publish_batch(std::string_view topic, std::span<const E> events,
+                                             const PublishOptions& options = {}) {
+    struct Each {
+      detail::EncodedMessage encoded;
+      detail::UuidText id;
+    };
+    std::vector<Result<Receipt>> results(events.size(), Receipt{});
+    std::vector<Each> each(events.size());
+    std::vector<Outgoing> outgoing;
+    outgoing.reserve(events.size());
+    detail::Latch ended{events.size()};
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      auto finish = [&result = results[i], &ended](Result<Receipt> ending) {
+        result = std::move(ending);
+        ended.arrive();
+      };
+      Result<> ready = prepare(each[i].encoded, each[i].id, topic, events[i], options);
+      if (ready) {
+        outgoing.push_back({each[i].encoded.message, options.delay.value, finish});
+      } else {
+        finish(std::move(ready.error()));
+      }
+    }
+    if (!outgoing.empty()) backend_.submit(topic, outgoing, submit_options(options));
+    ended.wait();
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      published(topic, each[i].encoded.message, results[i]);
+    }
+    return results;
+  }
+
+  /// Blocks until everything published before has its ending. Errors: timed_out.
+  Result<> flush(Duration timeout = std::chrono::seconds{30}) {
+    return backend_.flush(std::chrono::steady_clock::now() + timeout);
+  }
+
+  /// Delivers the topic's messages to `handler`, a handler with or without stages around it, until
+  /// the Subscription is destroyed or the bus is closed. Delivery begins at once, on threads of the
+  /// subscription: one that talks to the broker and `concurrency` that run handlers.
+  /// Delivery: at least once where the backend redelivers; what still fails after the pipeline goes
+  /// to `<topic>.<group>.dlq`. Order: of one key, one at a time and as published; see Order.
+  /// Errors: throws std::invalid_argument, naming the option, for what can never work. What the
+  /// broker says later is shown in `health` and told to the observer.
+  template <class H>
+  Subscription subscribe(std::string_view topic, H&& handler, SubscribeOptions options = {}) {
+    require(is_topic_name(topic), "subscribe: topic is no topic name");
+    require(options.concurrency >= 1 && options.concurrency <= 1024,
+            "subscribe: concurrency must be 1 to 1024");
+    require(options.window >= 1, "subscribe: window must be at least 1");
+    if (options.group.empty()) options.group = group_;
+    require(options.group.empty() || is_topic_name(options.group), "subscribe: group is no name");
+    auto composed = detail::compose(std::forward<H>(handler));
+    const std::string dead = default_dead_letter_topic(topic, options.group);
+    std::vector<std::string> outputs = composed.outputs();
+    outputs.push_back(dead);
+    require(std::find(outputs.begin(), outputs.end(), topic) == outputs.end(),
+            "subscribe: a dead-letter topic must not be the topic itself");
+    SubscriptionSpec spec{std::string{topic}, options.group,   std::move(options.start.value),
+                          options.order.value, options.window, std::move(outputs)};
+    const DispatchOptions dispatch{options.concurrency, options.window, options.window_bytes,
+                                   options.order.value, detail::observes_deliveries<Observer>};
+    auto running = std::make_shared<detail::BusSubscription<B, Observer>>(
+        backend_, observer_, options_, std::move(spec), dispatch,
+        [composed = std::move(composed), last = DeadLetterStage{dead}](Delivery& delivery) mutable {
+          return last(composed.next(), delivery);
+        });
+    std::lock_guard lock{mutex_};
+    std::erase_if(running_, [](const auto& each) { return each.use_count() == 1 && each->ended(); });
+    if (closing_) {
+      running->stop(Duration{});
+    }
+    running->start();
+    running_.push_back(running);
+    return Subscription{std::move(running)};
+  }
+
+  /// Blocks until `stop`, then closes. Returns what `close` returns.
+  Result<> run() {
+    stop_signal_.wait();
+    return close(options_.close_timeout);
+  }
+
+  /// Lets `run` return. May be called from a signal handler; does not block.
+  void stop() noexcept { stop_signal_.raise(); }
+
+  /// Ends in fixed phases under one deadline: stop intake, give back what has not started, finish
+  /// what runs, flush outgoing messages, flush acknowledgements, close. Idempotent. Inside a handler
+  /// it begins the end and returns at once, because it cannot wait for itself; the destructor, or a
+  /// call from another thread, waits.
+  /// Errors: timed_out while a handler still runs or messages have no ending: they are not settled
+  /// and come again; whatever closing the connections met.
+  Result<> close(Duration timeout) {
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    const auto running = [this] {
+      std::lock_guard lock{mutex_};
+      closing_ = true;
+      return running_;
+    }();
+    stop_signal_.raise();
+    for (const auto& each : running) each->stop(timeout);
+    for (const auto& each : running) {
+      if (each->on_own_thread()) return {};
+    }
+    Result<> worst;
+    for (const auto& each : running) {
+      if (!each->wait(deadline)) {
+        return Error::make(Errc::timed_out, "close", "a handler still runs");
+      }
+      if (Result<> closed = each->closed(); !closed) worst = std::move(closed);
+    }
+    if (Result<> flushed = backend_.flush(deadline); !flushed) worst = std::move(flushed);
+    if (Result<> closed = backend_.close(deadline); !closed) worst = std::move(closed);
+    return worst;
+  }
+
+  /// Whether publishing works and every subscription is registered, and what each has done.
+  BusHealth health() const {
+    const Health backend = backend_.health();
+    BusHealth health{backend.ok, backend.detail, {}};
+    std::lock_guard lock{mutex_};
+    for (const auto& each : running_) {
+      if (each->ended() && !closing_) continue;
+      health.subscriptions.push_back(each->health());
+      health.ok &= health.subscriptions.back().ok;
+    }
+    return health;
+  }
+
+  /// The backend itself, for what only it can do.
+  B& backend() noexcept { return backend_; }
+
+ private:
+  static void require(bool good, const char* what) {
+    if (!good) throw std::invalid_argument{std::string{"omnibus: "} + what};
+  }
+
+  /// Makes a message of an event and checks it. The message views the other arguments.
+  template <class E>
+  Result<> prepare(detail::EncodedMessage& encoded, detail::UuidText& id, std::string_view topic,
+                   const E& event, const PublishOptions& options) {
+    const Time now = backend_.clock().wall();
+    if (options.id.empty()) id = ids_.next(now);
+    if (Result<> ready = encoded.encode(event, options, {id.data(), id.size()}, now); !ready) {
+      return ready;
+    }
+    if (!is_topic_name(topic)) {
+      return Error::make(Errc::invalid_argument, "publish",
+                         "the topic is empty, over 249 characters or has one that is not a letter, "
+                         "digit, '.', '_', ':' or '-'");
+    }
+    return check_message(encoded.message, options_.limits);
+  }
+
+  void published(std::string_view topic, const MessageView& message, const Result<Receipt>& result) {
+    if constexpr (detail::observes_publishes<Observer>) observer_.published(topic, message, result);
+  }
+
+  Submit submit_options(const PublishOptions& options) const noexcept {
+    return {options.timeout > Duration::zero() ? options.timeout : options_.publish_timeout,
+            options.wait_for_room};
+  }
+
+  static inline NoObserver no_observer_{};
+
+  const std::string group_;
+  B backend_;
+  Observer& observer_;
+  const BusOptions options_;
+  detail::UuidGenerator ids_;
+  detail::StopSignal stop_signal_;
+  mutable std::mutex mutex_;
+  bool closing_ = false;
+  std::vector<std::shared_ptr<detail::BusSubscription<B, Observer>>> running_;
+};
+
+}  // namespace omnibus

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <omnibus/delivery.hpp>
+#include <omnibus/handler.hpp>
+
+// How a handler is wrapped: `handler | retry(...) | dead_letter(...) | idempotent(store)`. The
+// handler stands first and each stage wraps everything to its left, so that the order of the
+// sentence is the order of nesting. The compiler checks it.
+
+namespace omnibus {
+
+/// What a stage calls to go on: everything to its left in the pipe. Two pointers, not owning.
+/// Lifetime: of the call it was given to.
+class Next {
+ public:
+  using Function = Result<> (*)(void*, Delivery&);
+  Next(void* self, Function call) noexcept : self_{self}, call_{call} {}
+  Result<> operator()(Delivery& delivery) const { return call_(self_, delivery); }
+
+ private:
+  void* self_;
+  Function call_;
+};
+
+/// Where a stage belongs. From the handler outwards ranks must grow; `free` stages stand anywhere.
+enum class Rank : std::uint8_t {
+  free,     ///< logging, metrics, your own
+  attempt,  ///< decides whether to try again
+  recover,  ///< takes care of what still fails
+  guard,    ///< decides whether to handle at all
+};
+
+/// A stage is any callable `Result<>(Next, Delivery&)`. It may have `static constexpr Rank rank` and
+/// `outputs()` returning the topics it publishes to.
+/// Thread safety: called from up to `concurrency` threads at once.
+template <class S>
+concept Stage = std::is_invocable_r_v<Result<>, S&, Next, Delivery&>;
+
+namespace detail {
+
+template <class S>
+constexpr Rank rank_of() noexcept {
+  if constexpr (requires { S::rank; }) {
+    return S::rank;
+  } else {
+    return Rank::free;
+  }
+}
+
+template <class... Stages>
+constexpr bool ranks_grow() noexcept {
+  Rank highest = Rank::free;
+  bool grows = true;
+  const auto look = [&](Rank rank) {
+    if (rank == Rank::free) return;
+    if (rank <= highest) grows = false;
+    highest = rank;
+  };
+  (look(rank_of<Stages>()), ...);
+  return grows;
+}
+
+template <class... Stages>
+consteval void check_order() {
+  static_assert(ranks_grow<Stages...>(),
+                "omnibus: wrong order. Write handler | retry | dead_letter | idempotent, each at "
+                "most once: each stage wraps everything to its left");
+}
+
+template <class S>
+consteval void check_stage() {
+  static_assert(Stage<S>,
+                "omnibus: this is no stage. Write a callable omnibus::Result<>(omnibus::Next next, "
+                "omnibus::Delivery& delivery)");
+}
+
+}  // namespace detail
+
+/// Stages without a handler yet: a policy with a name, to be put behind several handlers.
+template <class... Stages>
+struct Chain {
+  std::tuple<Stages...> stages;
+};
+
+/// A handler and the stages around it. Made by `|`, consumed by `EventBus::subscribe`.
+template <class HandlerT, class... Stages>
+struct Pipeline {
+  HandlerT handler;
+  std::tuple<Stages...> stages;
+};
+
+namespace detail {
+
+template <class T>
+inline constexpr bool is_chain = false;
+template <class... S>
+inline constexpr bool is_chain<Chain<S...>> = true;
+template <class T>
+inline constexpr bool is_pipeline = false;
+template <class H, class... S>
+inline constexpr bool is_pipeline<Pipeline<H, S...>> = true;
+
+template <class T>
+concept PipePart = is_chain<std::remove_cvref_t<T>> || is_pipeline<std::remove_cvref_t<T>>;
+
+}  // namespace detail
+
+/// Makes a stage of a callable, for use as the first of a policy: `stage(log) | retry({...})`.
+template <class F>
+auto stage(F&& callable) {
+  detail::check_stage<std::decay_t<F>>();
+  return Chain<std::decay_t<F>>{std::tuple<std::decay_t<F>>{std::forward<F>(callable)}};
+}
+
+/// Stages after stages.
+template <class... A, class... B>
+auto operator|(Chain<A...> inner, Chain<B...> outer) {
+  detail::check_order<A..., B...>();
+  return Chain<A..., B...>{std::tuple_cat(std::move(inner.stages), std::move(outer.stages))};
+}
+
+/// Stages after a handler that has some.
+template <class H, class... A, class... B>
+auto operator|(Pipeline<H, A...> inner, Chain<B...> outer) {
+  detail::check_order<A..., B...>();
+  return Pipeline<H, A..., B...>{std::move(inner.handler),
+                                 std::tuple_cat(std::move(inner.stages), std::move(outer.stages))};
+}
+
+/// A handler before stages.
+template <class H, class... B>
+  requires(!detail::PipePart<H>)
+auto operator|(H&& handler, Chain<B...> outer) {
+  return Pipeline<std::decay_t<H>, B...>{std::forward<H>(handler), std::move(outer.stages)};
+}
+
+/// A plain callable as a stage, behind stages or a handler with stages.
+template <detail::PipePart P, class F>
+  requires(!detail::PipePart<F>)
+auto operator|(P&& inner, F&& callable) {
+  return std::forward<P>(inner) | stage(std::forward<F>(callable));
+}
+
+namespace detail {
+
+/// A pipeline with its handler erased, so that stages are compiled once for a policy and not once
+/// for every handler.
+template <class... Stages>
+class Composed {
+ public:
+  Composed(ErasedHandler handler, std::tuple<Stages...> stages)
+      : handler_{std::move(handler)}, stages_{std::move(stages)} {}
+
+  Result<> operator()(Delivery& delivery) { return run<sizeof...(Stages)>(this, delivery); }
+  /// All of it, as what a stage around it calls.
+  Next next() noexcept { return {this, &run<sizeof...(Stages)>}; }
+
+  /// The topics that the stages publish to.
+  std::vector<std::string> outputs() const {
+    std::vector<std::string> topics;
+    const auto add = [&topics](const auto& stage) {
+      if constexpr (requires { stage.outputs(); }) {
+        for (const auto& topic : stage.outputs()) topics.emplace_back(topic);
+      }
+    };
+    std::apply([&add](const auto&... stage) { (add(stage), ...); }, stages_);
+    return topics;
+  }
+
+ private:
+  template <std::size_t Count>
+  static Result<> run(void* self, Delivery& delivery) {
+    auto& composed = *static_cast<Composed*>(self);
+    if constexpr (Count == 0) {
+      return composed.handler_(delivery);
+    } else {
+      return std::get<Count - 1>(composed.stages_)(Next{self, &run<Count - 1>}, delivery);
+    }
+  }
+
+  ErasedHandler handler_;
+  std::tuple<Stages...> stages_;
+};
+
+/// Composes what `subscribe` was given: a pipeline, or a bare handler.
+template <class P>
+auto compose(P&& pipeline) {
+  if constexpr (is_pipeline<std::remove_cvref_t<P>>) {
+    return [&]<class H, class... S>(Pipeline<H, S...> whole) {
+      return Composed<S...>{erase_handler(std::move(whole.handler)), std::move(whole.stages)};
+    }(std::forward<P>(pipeline));
+  } else {
+    return Composed<>{erase_handler(std::forward<P>(pipeline)), {}};
+  }
+}
+
+}  // namespace detail
+}  // namespace omnibus

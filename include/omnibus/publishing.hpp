@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <exception>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include <omnibus/backend.hpp>
+#include <omnibus/codec.hpp>
+#include <omnibus/codec/text.hpp>
+#include <omnibus/detail/latch.hpp>
+#include <omnibus/options.hpp>
+
+// From an event to the backend's window: encode it, and wait for its ending where that is wanted.
+
+namespace omnibus::detail {
+
+/// Says what is wrong with an event that is to be published, in one sentence.
+template <class E>
+consteval void check_event() {
+  static_assert(HasCodec<E>,
+                "omnibus: this event has no codec. Write template <> struct omnibus::Codec<Event> "
+                "with encode and decode, or publish a std::string or an omnibus::Message");
+  if constexpr (HasCodec<E>) {
+    static_assert(ViewEncoder<E> || AppendEncoder<E>,
+                  "omnibus: the event's codec cannot encode. Write static void encode(const Event& "
+                  "event, std::string& out)");
+  }
+}
+
+/// What an argument of `publish` is taken for: string literals count as text.
+template <class E>
+using EventOf = std::conditional_t<std::is_convertible_v<const E&, std::string_view> &&
+                                       !std::is_same_v<E, std::string>,
+                                   std::string_view, E>;
+
+/// An event as a message, with the bytes that the event itself does not hold. The message views
+/// `bytes`, the event, the options and the id, so that it stays where it is.
+struct EncodedMessage {
+  std::string bytes;
+  MessageView message;
+
+  EncodedMessage() = default;
+  EncodedMessage(const EncodedMessage&) = delete;
+  EncodedMessage& operator=(const EncodedMessage&) = delete;
+
+  /// `new_id` is used when neither the event nor the options have an id.
+  template <class E, class B>
+  Result<> encode(const E& event, const PublishOptions<B>& options, std::string_view new_id, Time now) {
+    if constexpr (std::is_same_v<E, Message>) {
+      message = event.view();
+      if (message.time == Time{}) message.time = now;
+    } else {
+      check_event<EventOf<E>>();
+      message.time = now;
+      if (Result<> encoded = encode_payload<EventOf<E>>(event); !encoded) return encoded;
+    }
+    if (!options.key.empty()) message.key = options.key;
+    if (!options.headers.empty()) message.headers = options.headers;
+    if (!options.id.empty()) message.id = options.id;
+    if (message.id.empty()) message.id = new_id;
+    if (options.sequence.epoch != 0) message.sequence = options.sequence;
+    return {};
+  }
+
+ private:
+  template <class E>
+  Result<> encode_payload(const E& event) {
+    message.type = event_type<E>();
+    try {
+      if constexpr (ViewEncoder<E>) {
+        message.payload = Codec<E>::view(event);
+      } else if constexpr (AppendEncoder<E>) {
+        if constexpr (std::is_void_v<decltype(Codec<E>::encode(event, bytes))>) {
+          Codec<E>::encode(event, bytes);
+        } else if (Result<> encoded = Codec<E>::encode(event, bytes); !encoded) {
+          return refused(encoded.error().context);
+        }
+        message.payload = bytes;
+      }
+      if constexpr (Keyed<E>) message.key = Codec<E>::key(event);
+    } catch (const std::exception& failure) {
+      return refused(failure.what());
+    } catch (...) {
+      return refused("the codec threw something that is no std::exception");
+    }
+    return {};
+  }
+
+  Error refused(std::string why) const {
+    return Error::make(Errc::encode_failed, "encode " + std::string{message.type}, std::move(why));
+  }
+};
+
+/// Submits one message and blocks until its ending.
+template <class B>
+Result<Receipt> submit_and_wait(B& backend, std::string_view topic, const MessageView& message,
+                                Duration delay, const Submit& how) {
+  Result<Receipt> result = Receipt{};
+  Latch ended{1};
+  Outgoing outgoing{message, delay, [&](Result<Receipt> ending) {
+                      result = std::move(ending);
+                      ended.arrive();
+                    }};
+  backend.submit(topic, {&outgoing, 1}, how);
+  ended.wait();
+  return result;
+}
+
+}  // namespace omnibus::detail
