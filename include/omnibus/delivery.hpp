@@ -84,6 +84,8 @@ class Delivery {
     bool given_up = false;       ///< no further attempt: only the dead letter is still to be written
     std::string dead_letter_topic;  ///< where it is to be written
     std::uint32_t burials = 0;      ///< how often that was tried
+    std::uint64_t claim_to_complete = 0;  ///< handled, but the key store could not be told yet
+    std::uint64_t claim_handle = 0;
   };
   const History* history() const noexcept { return history_.get(); }
   /// For stages: keeps what went wrong for the attempts to come.

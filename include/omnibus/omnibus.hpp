@@ -7,7 +7,9 @@
 #include <omnibus/backends/memory.hpp>
 #include <omnibus/codec/text.hpp>
 #include <omnibus/event_bus.hpp>
+#include <omnibus/idempotency/memory.hpp>
 #include <omnibus/middleware/dead_letter.hpp>
+#include <omnibus/middleware/idempotent.hpp>
 #include <omnibus/middleware/retry.hpp>
 #include <omnibus/version.hpp>
 #include <omnibus/virtual_clock.hpp>

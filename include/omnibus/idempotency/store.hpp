@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <string_view>
+
+#include <omnibus/detail/hash.hpp>
+#include <omnibus/result.hpp>
+#include <omnibus/time.hpp>
+
+// What a store of idempotency keys must offer: claim, then complete or release. A key is claimed
+// with a lease before the handler runs and completed after it has ended, never marked in between,
+// so that neither a crash nor a failure loses a message. The store's clock decides.
+
+namespace omnibus {
+
+/// Whose work a claim is about. Two consumers of one message are two different claims.
+struct IdempotencyKey {
+  std::string_view consumer;  ///< the group
+  std::string_view topic;
+  std::string_view key;       ///< the message id, or what the user chose
+};
+
+/// What a store answers to a claim.
+struct Claim {
+  enum class State : std::uint8_t {
+    acquired,     ///< it is yours: handle the message, then complete or release
+    in_progress,  ///< someone else holds it: come again, never acknowledge
+    completed,    ///< it was done before: acknowledge without handling
+    mismatch,     ///< it was used with another payload: an error of the producer
+  };
+  State state = State::acquired;
+  std::uint64_t fence = 0;   ///< tells this claim from later ones of the same key
+  std::uint64_t handle = 0;  ///< for the store's own use
+  Duration retry_after{};    ///< in_progress: when the lease ends at the latest
+};
+
+/// A store of idempotency keys. Thread safety: shared objects are safe. Every operation is atomic.
+template <class S>
+concept KeyStore = requires(S& store, const IdempotencyKey& key, const detail::Hash128& fingerprint,
+                            const Claim& claim, Duration lease) {
+  // absent, released or lease over -> acquired, with a higher fence than before.
+  { store.claim(key, fingerprint, lease) } -> std::same_as<Result<Claim>>;
+  // in progress with this fence -> completed. Errors: rejected when the fence is an old one.
+  { store.complete(key, claim) } -> std::same_as<Result<>>;
+  // in progress with this fence -> released. Errors: rejected when the fence is an old one.
+  { store.release(key, claim) } -> std::same_as<Result<>>;
+};
+
+}  // namespace omnibus

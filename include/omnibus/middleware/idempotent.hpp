@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <stdexcept>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include <omnibus/clock.hpp>
+#include <omnibus/idempotency/store.hpp>
+#include <omnibus/pipeline.hpp>
+
+// Never do it twice: claim the message's key, handle it, then complete the key or release it.
+
+namespace omnibus {
+
+/// How `idempotent` uses its store.
+struct IdempotentOptions {
+  Duration lease = std::chrono::minutes{5};  ///< longer than any handler takes
+  /// The key of a delivery; nullptr: the message id. Never derive it from the body: equal bodies
+  /// need not be the same message. An empty key is handled without a claim.
+  std::string_view (*key)(const Delivery&) = nullptr;
+};
+
+/// The stage that `idempotent` makes.
+template <KeyStore S>
+class IdempotentStage {
+ public:
+  static constexpr Rank rank = Rank::guard;
+
+  IdempotentStage(S& store, IdempotentOptions options) : store_{&store}, options_{options} {
+    if (options.lease <= Duration::zero()) {
+      throw std::invalid_argument{"omnibus: idempotent: lease must be positive"};
+    }
+  }
+
+  Result<> operator()(Next next, Delivery& delivery) const {
+    const IdempotencyKey key{delivery.group(), delivery.topic(),
+                             options_.key ? options_.key(delivery) : delivery.id()};
+    if (key.key.empty()) return next(delivery);
+    if (const auto* past = delivery.history(); past != nullptr && past->claim_to_complete != 0) {
+      return complete(delivery, key, {Claim::State::acquired, past->claim_to_complete,
+                                      past->claim_handle, {}});
+    }
+    const Result<Claim> claim =
+        store_->claim(key, detail::hash128(delivery.payload()), options_.lease);
+    if (!claim) return wait_for_store(claim.error());
+    switch (claim->state) {
+      case Claim::State::acquired: break;
+      case Claim::State::completed:
+        delivery.context().notify(DeliveryEvent::duplicate, delivery, nullptr);
+        return {};
+      case Claim::State::in_progress: return in_progress(claim->retry_after);
+      case Claim::State::mismatch:
+        return Error::make(Errc::key_mismatch, "claim idempotency key",
+                           "the key was used before with another payload");
+    }
+    Result<> result = detail::guarded([&] { return next(delivery); });
+    if (result && !delivery.dead_lettered()) return complete(delivery, key, *claim);
+    (void)store_->release(key, *claim);  // if it fails, the lease ends by itself
+    return result;
+  }
+
+ private:
+  /// The handler has ended well. When the store cannot be told, only telling it is tried again; a
+  /// claim that someone took over in the meantime is theirs to complete.
+  Result<> complete(Delivery& delivery, const IdempotencyKey& key, const Claim& claim) const {
+    const Result<> completed = store_->complete(key, claim);
+    if (completed || !completed.error().retryable) return {};
+    auto& history = delivery.remember(completed.error(), delivery.context().clock().now());
+    history.claim_to_complete = claim.fence;
+    history.claim_handle = claim.handle;
+    return wait_for_store(completed.error());
+  }
+
+  /// Fails closed: without the store nothing is handled and nothing is acknowledged.
+  static Error wait_for_store(const Error& why) {
+    Error error = why;
+    error.retryable = true;
+    if (!error.again()) error.retry_after = std::chrono::seconds{1};
+    return error;
+  }
+
+  static Error in_progress(Duration lease_left) {
+    Error error = Error::make(Errc::key_in_progress, "claim idempotency key",
+                              "another delivery of this message is being handled");
+    error.retry_after = std::min<Duration>(lease_left, std::chrono::milliseconds{100});
+    return error;
+  }
+
+  S* store_;
+  IdempotentOptions options_;
+};
+
+/// Handles each key at most once to the end: a message whose key was completed before is
+/// acknowledged without running the handler; one whose key is being handled waits and comes again.
+/// Delivery: at least one success, at most one completed effect for each key, as far as the store
+/// remembers. A failed or dead-lettered message releases its key, so that it can be redriven.
+/// Errors: key_mismatch (permanent) for a key with another payload; while the store fails, nothing
+/// is handled and the message waits. Lifetime: the store must outlive the subscription.
+template <KeyStore S>
+Chain<IdempotentStage<S>> idempotent(S& store, IdempotentOptions options = {}) {
+  return {std::tuple{IdempotentStage<S>{store, options}}};
+}
+/// A temporary store would be gone before the first message.
+template <KeyStore S>
+Chain<IdempotentStage<S>> idempotent(const S&& store, IdempotentOptions options = {}) = delete;
+
+}  // namespace omnibus
