@@ -7,12 +7,15 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include <time.h>
 
 #include <omnibus/clock.hpp>
 #include <omnibus/detail/hash.hpp>
@@ -36,7 +39,7 @@ struct MemoryKeyStoreOptions {
 class MemoryKeyStore {
  public:
   explicit MemoryKeyStore(MemoryKeyStoreOptions options = {})
-      : keep_{options.keep}, clock_{options.clock != nullptr ? options.clock : &system_} {
+      : keep_{options.keep}, clock_{options.clock != nullptr ? options.clock : &ticks_} {
     if (options.capacity == 0 || options.capacity > UINT32_MAX) {
       throw std::invalid_argument{"omnibus: MemoryKeyStore: capacity must be 1 to 2^32-1"};
     }
@@ -44,58 +47,60 @@ class MemoryKeyStore {
       throw std::invalid_argument{"omnibus: MemoryKeyStore: keep must be positive"};
     }
     // Small stores have one shard, so that their capacity is exact.
-    shard_count_ = options.capacity < 1024 ? 1 : shards_.size();
+    shard_count_ = options.capacity < 1024 ? 1 : 16;
     for (Shard& shard : shards_) shard.capacity = options.capacity / shard_count_;
   }
   MemoryKeyStore(const MemoryKeyStore&) = delete;
   MemoryKeyStore& operator=(const MemoryKeyStore&) = delete;
 
   Result<Claim> claim(const IdempotencyKey& key, const detail::Hash128& fingerprint, Duration lease) {
-    const std::uint64_t hash = hash_of(key);
-    Shard& shard = shard_of(hash);
-    const Instant now = clock_->now();
+    const std::uint64_t hash =
+        detail::hash64(key.key, detail::hash64(key.topic, detail::hash64(key.consumer)));
+    const auto tag = static_cast<std::uint32_t>(hash >> 32);
+    const auto number = static_cast<std::uint32_t>(hash) & (shard_count_ - 1);
+    Shard& shard = shards_[number];
     std::lock_guard lock{shard.mutex};
+    shard.prefetch(tag);
+    const Instant now = clock_->now();
     shard.forget_expired(now);
-    Entry* entry = shard.find(hash, key);
-    if (entry == nullptr) {
-      entry = shard.add(hash, key);
-      if (entry == nullptr) {
+    std::uint32_t index = shard.find(tag, key);
+    if (index == none) {
+      index = shard.add(tag, key);
+      if (index == none) {
         return Error::make(Errc::unavailable, "claim idempotency key",
                            "the store is full of keys in progress; raise its capacity");
       }
-      entry->fingerprint = fingerprint;
-    } else if (entry->fingerprint != fingerprint) {
-      return Claim{Claim::State::mismatch, 0, 0, {}};
-    } else if (entry->completed) {
-      return Claim{Claim::State::completed, 0, 0, {}};
-    } else if (entry->until > now) {
-      return Claim{Claim::State::in_progress, 0, 0, entry->until - now};
+      shard.at(index).fingerprint = fingerprint;
+    } else {
+      const Entry& entry = shard.at(index);
+      if (entry.fingerprint != fingerprint) return Claim{Claim::State::mismatch, 0, 0, {}};
+      if (entry.completed) return Claim{Claim::State::completed, 0, 0, {}};
+      if (entry.until > now) return Claim{Claim::State::in_progress, 0, 0, entry.until - now};
     }
-    entry->until = now + lease;
-    entry->claimed = now;
-    entry->fence = ++shard.last_fence;
-    return Claim{Claim::State::acquired, entry->fence, shard.index_of(*entry), {}};
+    Entry& entry = shard.at(index);
+    entry.until = now + lease;
+    entry.fence = ++shard.last_fence;
+    return Claim{Claim::State::acquired, entry.fence, std::uint64_t{number} << 32 | index, lease};
   }
 
-  Result<> complete(const IdempotencyKey& key, const Claim& claim) {
-    const std::uint64_t hash = hash_of(key);
-    Shard& shard = shard_of(hash);
+  Result<> complete(const IdempotencyKey&, const Claim& claim) {
+    Shard& shard = shard_of(claim);
     std::lock_guard lock{shard.mutex};
-    Entry* entry = shard.held(hash, claim);
-    if (entry == nullptr) return fenced("complete");
-    entry->completed = true;
-    entry->until = entry->claimed + keep_;
-    shard.append_completed(*entry);
+    const std::uint32_t index = shard.held(claim);
+    if (index == none) return fenced("complete");
+    Entry& entry = shard.at(index);
+    entry.completed = true;
+    entry.until += keep_ - claim.lease;  // from the time of the claim, without asking the clock
+    shard.append_completed(index);
     return {};
   }
 
-  Result<> release(const IdempotencyKey& key, const Claim& claim) {
-    const std::uint64_t hash = hash_of(key);
-    Shard& shard = shard_of(hash);
+  Result<> release(const IdempotencyKey&, const Claim& claim) {
+    Shard& shard = shard_of(claim);
     std::lock_guard lock{shard.mutex};
-    Entry* entry = shard.held(hash, claim);
-    if (entry == nullptr) return fenced("release");
-    shard.remove(*entry);
+    const std::uint32_t index = shard.held(claim);
+    if (index == none) return fenced("release");
+    shard.remove(index);
     return {};
   }
 
@@ -118,110 +123,36 @@ class MemoryKeyStore {
  private:
   static constexpr std::uint32_t none = UINT32_MAX;
 
-  struct Entry {
-    std::uint64_t hash = 0;
-    std::string name;  ///< consumer, topic and key; keeps its capacity when the entry is used again
-    detail::Hash128 fingerprint;
-    Instant until{};    ///< end of the lease, or of being remembered
-    Instant claimed{};
+  /// Consumer, topic and key, with zeros between, lie inside when they are short, as they usually
+  /// are. The first cache line holds all but their characters.
+  struct alignas(64) Entry {
     std::uint64_t fence = 0;
-    bool completed = false;
-    std::uint32_t chain = none;  ///< the next entry in its bucket, or in the free list
-    std::uint32_t older = none;  ///< the completed entries, by time
+    detail::Hash128 fingerprint;
+    Instant until{};             ///< end of the lease, or of being remembered
+    std::uint32_t older = none;  ///< the completed entries, by time; `older` also lists the free ones
     std::uint32_t newer = none;
-  };
+    std::unique_ptr<char[]> long_name;
+    std::uint32_t tag = 0;
+    std::uint32_t name_size = 0;
+    bool completed = false;
+    alignas(64) char short_name[64];
 
-  /// One share of the keys: entries in a slab, found through chains, forgotten oldest first.
-  struct alignas(64) Shard {
-    mutable std::mutex mutex;
-    std::size_t capacity = 0;
-    std::size_t used = 0;
-    std::uint64_t last_fence = 0;
-    std::vector<Entry> entries;
-    std::vector<std::uint32_t> buckets = std::vector<std::uint32_t>(64, none);
-    std::uint32_t free = none;
-    std::uint32_t oldest = none;
-    std::uint32_t newest = none;
-    std::atomic<std::uint64_t> forgotten{0};
-
-    std::uint32_t index_of(const Entry& entry) const noexcept {
-      return static_cast<std::uint32_t>(&entry - entries.data());
+    void set_name(const IdempotencyKey& key) {
+      const std::size_t size = key.consumer.size() + key.topic.size() + key.key.size() + 2;
+      name_size = static_cast<std::uint32_t>(size);
+      if (size > sizeof short_name) long_name = std::make_unique_for_overwrite<char[]>(size);
+      char* at = long_name ? long_name.get() : short_name;
+      const auto put = [&at](std::string_view part) {
+        at = std::copy(part.begin(), part.end(), at);
+      };
+      put(key.consumer);
+      *at++ = '\0';
+      put(key.topic);
+      *at++ = '\0';
+      put(key.key);
     }
-    std::uint32_t& bucket(std::uint64_t hash) noexcept {
-      return buckets[static_cast<std::size_t>(hash >> 8) & (buckets.size() - 1)];
-    }
-
-    Entry* find(std::uint64_t hash, const IdempotencyKey& key) noexcept {
-      for (std::uint32_t at = bucket(hash); at != none; at = entries[at].chain) {
-        if (entries[at].hash == hash && is_named(entries[at].name, key)) return &entries[at];
-      }
-      return nullptr;
-    }
-
-    /// The entry of a claim that is still in force.
-    Entry* held(std::uint64_t hash, const Claim& claim) noexcept {
-      if (claim.handle >= entries.size()) return nullptr;
-      Entry& entry = entries[static_cast<std::size_t>(claim.handle)];
-      const bool same = entry.hash == hash && entry.fence == claim.fence && claim.fence != 0;
-      return same && !entry.completed ? &entry : nullptr;
-    }
-
-    /// A new entry of this name; nullptr when there is no room.
-    Entry* add(std::uint64_t hash, const IdempotencyKey& key) {
-      if (used >= capacity) {
-        if (oldest == none) return nullptr;
-        forgotten.fetch_add(1, std::memory_order_relaxed);
-        remove(entries[oldest]);
-      }
-      if (free == none) {
-        if (entries.size() >= buckets.size()) grow();
-        entries.emplace_back();
-        free = static_cast<std::uint32_t>(entries.size() - 1);
-      }
-      Entry& entry = entries[free];
-      free = std::exchange(entry.chain, bucket(hash));
-      bucket(hash) = index_of(entry);
-      entry.hash = hash;
-      entry.name.assign(key.consumer).append(1, '\0').append(key.topic).append(1, '\0').append(key.key);
-      ++used;
-      return &entry;
-    }
-
-    void remove(Entry& entry) noexcept {
-      std::uint32_t* at = &bucket(entry.hash);
-      while (*at != index_of(entry)) at = &entries[*at].chain;
-      *at = entry.chain;
-      if (entry.completed) {
-        (entry.older == none ? oldest : entries[entry.older].newer) = entry.newer;
-        (entry.newer == none ? newest : entries[entry.newer].older) = entry.older;
-      }
-      entry.completed = false;
-      entry.fence = 0;
-      entry.chain = std::exchange(free, index_of(entry));
-      --used;
-    }
-
-    void append_completed(Entry& entry) noexcept {
-      entry.newer = none;
-      entry.older = newest;
-      (newest == none ? oldest : entries[newest].newer) = index_of(entry);
-      newest = index_of(entry);
-    }
-
-    /// Forgets a few entries whose time is over: as many as may have come since.
-    void forget_expired(Instant now) noexcept {
-      for (int i = 0; i < 2 && oldest != none && entries[oldest].until <= now; ++i) {
-        remove(entries[oldest]);
-      }
-    }
-
-    void grow() {
-      std::vector<std::uint32_t> wider(buckets.size() * 2, none);
-      buckets.swap(wider);
-      for (Entry& entry : entries) entry.chain = std::exchange(bucket(entry.hash), index_of(entry));
-    }
-
-    static bool is_named(std::string_view name, const IdempotencyKey& key) noexcept {
+    bool is_named(const IdempotencyKey& key) const noexcept {
+      const std::string_view name{long_name ? long_name.get() : short_name, name_size};
       const std::size_t topic = key.consumer.size() + 1;
       const std::size_t rest = topic + key.topic.size() + 1;
       return name.size() == rest + key.key.size() && name.substr(rest) == key.key &&
@@ -229,22 +160,153 @@ class MemoryKeyStore {
              name[topic - 1] == '\0' && name[rest - 1] == '\0';
     }
   };
+  static_assert(sizeof(Entry) == 128);
 
-  static std::uint64_t hash_of(const IdempotencyKey& key) noexcept {
-    const std::uint64_t scope = detail::hash64(key.topic, detail::hash64(key.consumer));
-    return detail::hash64(key.key, scope);
+  /// Finds entries by hash: open addressing with linear probing, at most half full. A slot holds half
+  /// of the hash, so that looking for a new key touches no entry.
+  struct Slot {
+    std::uint32_t tag = 0;
+    std::uint32_t index = none;
+  };
+
+  /// One share of the keys: entries in blocks that never move, forgotten oldest first.
+  struct alignas(64) Shard {
+    mutable std::mutex mutex;
+    std::size_t capacity = 0;
+    std::size_t used = 0;
+    std::uint64_t last_fence = 0;
+    std::vector<std::unique_ptr<Entry[]>> blocks;
+    std::vector<Slot> slots = std::vector<Slot>(64);
+    std::uint32_t made = 0;
+    std::uint32_t free = none;
+    std::uint32_t oldest = none;
+    std::uint32_t newest = none;
+    std::atomic<std::uint64_t> forgotten{0};
+
+    Entry& at(std::uint32_t index) noexcept { return blocks[index / block_size][index % block_size]; }
+    std::size_t home(std::uint32_t tag) const noexcept { return tag & (slots.size() - 1); }
+    std::size_t after(std::size_t slot) const noexcept { return (slot + 1) & (slots.size() - 1); }
+    /// Fetches what `find` will look at, and `remove` of the oldest, both at once.
+    void prefetch(std::uint32_t tag) noexcept {
+      __builtin_prefetch(&slots[home(tag)]);
+      if (used >= capacity && oldest != none) __builtin_prefetch(&slots[home(at(oldest).tag)]);
+    }
+
+    /// The index of the key's entry, or none.
+    std::uint32_t find(std::uint32_t tag, const IdempotencyKey& key) noexcept {
+      for (std::size_t i = home(tag); slots[i].index != none; i = after(i)) {
+        if (slots[i].tag == tag && at(slots[i].index).is_named(key)) return slots[i].index;
+      }
+      return none;
+    }
+
+    /// The index of a claim's entry, or none when the claim is no longer in force.
+    std::uint32_t held(const Claim& claim) noexcept {
+      const auto index = static_cast<std::uint32_t>(claim.handle);
+      if (index >= made || claim.fence == 0) return none;
+      return at(index).fence == claim.fence && !at(index).completed ? index : none;
+    }
+
+    /// A new entry for the key, or none when there is no room.
+    std::uint32_t add(std::uint32_t tag, const IdempotencyKey& key) {
+      if (used >= capacity) {
+        if (oldest == none) return none;
+        forgotten.fetch_add(1, std::memory_order_relaxed);
+        remove(oldest);
+      }
+      if ((used + 1) * 2 > slots.size()) grow();
+      if (free == none) {
+        if (made % block_size == 0) blocks.push_back(std::make_unique<Entry[]>(block_size));
+        free = made++;
+      }
+      const std::uint32_t index = free;
+      Entry& entry = at(index);
+      entry.set_name(key);
+      free = entry.older;
+      entry.tag = tag;
+      insert({tag, index});
+      ++used;
+      return index;
+    }
+
+    void remove(std::uint32_t index) noexcept {
+      Entry& entry = at(index);
+      std::size_t hole = home(entry.tag);
+      while (slots[hole].index != index) hole = after(hole);
+      // Moves later entries of the run back, so that no probe meets a hole before its entry.
+      for (std::size_t i = after(hole); slots[i].index != none; i = after(i)) {
+        const std::size_t wanted = home(slots[i].tag);
+        if (((i - wanted) & (slots.size() - 1)) < ((i - hole) & (slots.size() - 1))) continue;
+        slots[hole] = slots[i];
+        hole = i;
+      }
+      slots[hole] = {};
+      if (entry.completed) {
+        (entry.older == none ? oldest : at(entry.older).newer) = entry.newer;
+        (entry.newer == none ? newest : at(entry.newer).older) = entry.older;
+      }
+      entry.completed = false;
+      entry.fence = 0;
+      entry.long_name.reset();
+      entry.older = std::exchange(free, index);
+      --used;
+    }
+
+    void append_completed(std::uint32_t index) noexcept {
+      at(index).newer = none;
+      at(index).older = newest;
+      (newest == none ? oldest : at(newest).newer) = index;
+      newest = index;
+    }
+
+    /// Forgets a few entries whose time is over: as many as may have come since.
+    void forget_expired(Instant now) noexcept {
+      for (int i = 0; i < 2 && oldest != none && at(oldest).until <= now; ++i) remove(oldest);
+    }
+
+   private:
+    static constexpr std::size_t block_size = 512;
+
+    void insert(const Slot& slot) noexcept {
+      std::size_t i = home(slot.tag);
+      while (slots[i].index != none) i = after(i);
+      slots[i] = slot;
+    }
+
+    void grow() {
+      std::vector<Slot> old(slots.size() * 2);
+      old.swap(slots);
+      for (const Slot& slot : old) {
+        if (slot.index != none) insert(slot);
+      }
+    }
+  };
+
+  Shard& shard_of(const Claim& claim) noexcept {
+    return shards_[(claim.handle >> 32) & (shard_count_ - 1)];
   }
-  Shard& shard_of(std::uint64_t hash) noexcept { return shards_[hash % shard_count_]; }
 
   static Error fenced(std::string_view what) {
     return Error::make(Errc::rejected, std::string{what} + " idempotency key",
                        "the lease ended and the key is no longer this claim's");
   }
 
-  SystemClock system_;
+  /// Leases and memory are a matter of seconds: the clock of the last timer tick will do, which is
+  /// read in a fifth of the time.
+  class TickClock final : public Clock {
+   public:
+    Instant now() const noexcept override {
+      timespec time{};
+      clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
+      return Instant{std::chrono::seconds{time.tv_sec} + std::chrono::nanoseconds{time.tv_nsec}};
+    }
+    Time wall() const noexcept override { return std::chrono::system_clock::now(); }
+  };
+
+  TickClock ticks_;
   const Duration keep_;
   const Clock* clock_;
-  std::size_t shard_count_ = 1;
+  std::uint32_t shard_count_ = 1;  ///< a power of two
   std::array<Shard, 16> shards_;
 };
 

@@ -33,7 +33,7 @@ struct Claim {
   State state = State::acquired;
   std::uint64_t fence = 0;   ///< tells this claim from later ones of the same key
   std::uint64_t handle = 0;  ///< for the store's own use
-  Duration retry_after{};    ///< in_progress: when the lease ends at the latest
+  Duration lease{};          ///< what is left of it: of yours, or of the one who holds the key
 };
 
 /// A store of idempotency keys. Thread safety: shared objects are safe. Every operation is atomic.

@@ -42,7 +42,7 @@ class IdempotentStage {
     if (key.key.empty()) return next(delivery);
     if (const auto* past = delivery.history(); past != nullptr && past->claim_to_complete != 0) {
       return complete(delivery, key, {Claim::State::acquired, past->claim_to_complete,
-                                      past->claim_handle, {}});
+                                      past->claim_handle, options_.lease});
     }
     const Result<Claim> claim =
         store_->claim(key, detail::hash128(delivery.payload()), options_.lease);
@@ -52,7 +52,7 @@ class IdempotentStage {
       case Claim::State::completed:
         delivery.context().notify(DeliveryEvent::duplicate, delivery, nullptr);
         return {};
-      case Claim::State::in_progress: return in_progress(claim->retry_after);
+      case Claim::State::in_progress: return in_progress(claim->lease);
       case Claim::State::mismatch:
         return Error::make(Errc::key_mismatch, "claim idempotency key",
                            "the key was used before with another payload");
