@@ -48,9 +48,9 @@ class BusSubscription final : public RunningSubscription, private DeliveryContex
       health.ok = false;
       health.problem = problem->message();
     }
-    health.stats = {counters.handled.load(),    counters.retried.load(), dead_lettered_.load(),
-                    duplicates_.load(),         counters.given_back.load(),
-                    counters.in_flight.load(),  runner_.waiting()};
+    health.stats = {counters.handled.load(), counters.retried.load(), dead_lettered_.load(),
+                    dropped_.load(), duplicates_.load(), counters.given_back.load(),
+                    counters.in_flight.load(), runner_.waiting()};
     return health;
   }
 
@@ -65,6 +65,7 @@ class BusSubscription final : public RunningSubscription, private DeliveryContex
   }
   void notify(DeliveryEvent event, const Delivery& delivery, const Error* error) override {
     if (event == DeliveryEvent::dead_lettered) dead_lettered_.fetch_add(1, std::memory_order_relaxed);
+    if (event == DeliveryEvent::dropped) dropped_.fetch_add(1, std::memory_order_relaxed);
     if (event == DeliveryEvent::duplicate) duplicates_.fetch_add(1, std::memory_order_relaxed);
     tell(observer_, event, delivery, error);
   }
@@ -75,6 +76,7 @@ class BusSubscription final : public RunningSubscription, private DeliveryContex
   const SubscriptionSpec spec_;
   std::atomic<std::uint64_t> random_{entropy64()};
   std::atomic<std::uint64_t> dead_lettered_{0};
+  std::atomic<std::uint64_t> dropped_{0};
   std::atomic<std::uint64_t> duplicates_{0};
   Runner runner_;
 };

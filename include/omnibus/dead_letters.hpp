@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <charconv>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <omnibus/clock.hpp>
 #include <omnibus/delivery.hpp>
@@ -20,7 +23,8 @@ namespace omnibus {
 namespace dead_header {
 inline constexpr std::string_view prefix = "omnibus-dead-";
 inline constexpr std::string_view code = "omnibus-dead-code";           ///< of the last error
-inline constexpr std::string_view reason = "omnibus-dead-reason";       ///< the last error
+inline constexpr std::string_view operation = "omnibus-dead-operation"; ///< what failed
+inline constexpr std::string_view reason = "omnibus-dead-reason";       ///< why, the last time
 inline constexpr std::string_view first_reason = "omnibus-dead-first-reason";
 inline constexpr std::string_view topic = "omnibus-dead-topic";
 inline constexpr std::string_view group = "omnibus-dead-group";
@@ -39,7 +43,7 @@ inline Message make_dead_letter(const Delivery& delivery, const Error& error, Ti
   for (const Header header : delivery.headers()) {
     if (!header.name.starts_with(dead_header::prefix)) dead.headers.add(header.name, header.value);
   }
-  const auto reason = [](const Error& what) { return what.message().substr(0, longest_reason); };
+  const auto reason = [](const Error& what) { return what.context.substr(0, longest_reason); };
   const Error& first = delivery.history() ? delivery.history()->first_error : error;
   const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch());
   std::string position = std::to_string(delivery.position().major);
@@ -47,14 +51,39 @@ inline Message make_dead_letter(const Delivery& delivery, const Error& error, Ti
     position.append("-").append(std::to_string(delivery.position().minor));
   }
   dead.headers.add(dead_header::code, to_string(error.code))
+      .add(dead_header::operation, error.operation)
       .add(dead_header::reason, reason(error))
       .add(dead_header::first_reason, reason(first))
       .add(dead_header::topic, delivery.topic())
       .add(dead_header::group, delivery.group())
       .add(dead_header::partition, std::to_string(delivery.partition()))
       .add(dead_header::position, position)
-      .add(dead_header::attempts, std::to_string(delivery.attempt()))
+      .add(dead_header::attempts, std::to_string(delivery.attempts_made()))
       .add(dead_header::time, std::to_string(since.count()));
+  return dead;
+}
+
+/// What the headers of a dead letter say. The views are the delivery's.
+struct DeadLetter {
+  std::string_view code;
+  std::string_view operation;
+  std::string_view reason;
+  std::string_view first_reason;
+  std::string_view topic;      ///< where it came from
+  std::string_view group;      ///< who could not handle it
+  std::string_view partition;
+  std::string_view position;
+  std::uint32_t attempts = 0;
+};
+
+/// Reads the headers that `make_dead_letter` wrote; what is missing is empty. A pure function.
+inline DeadLetter read_dead_letter(HeadersView headers) noexcept {
+  DeadLetter dead{headers.get(dead_header::code),      headers.get(dead_header::operation),
+                  headers.get(dead_header::reason),    headers.get(dead_header::first_reason),
+                  headers.get(dead_header::topic),     headers.get(dead_header::group),
+                  headers.get(dead_header::partition), headers.get(dead_header::position)};
+  const std::string_view attempts = headers.get(dead_header::attempts);
+  std::from_chars(attempts.data(), attempts.data() + attempts.size(), dead.attempts);
   return dead;
 }
 

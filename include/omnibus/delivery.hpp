@@ -24,6 +24,7 @@ enum class DeliveryEvent : std::uint8_t {
   handled,        ///< the pipeline ended well
   retrying,       ///< it will be tried again
   dead_lettered,  ///< it stands in a dead-letter topic
+  dropped,        ///< a stage ended it well without calling the handler: the user wrote so
   duplicate,      ///< its idempotency key was completed before; the handler did not run
   given_back,     ///< it goes back to the broker unhandled
 };
@@ -102,6 +103,9 @@ class Delivery {
   /// Lifetime: the name must outlive the delivery.
   void mark_dead_lettered(std::string_view topic) noexcept { dead_letter_topic_ = topic; }
   bool dead_lettered() const noexcept { return !dead_letter_topic_.empty(); }
+  /// For stages: its key was completed before, so that it need not be handled.
+  void mark_duplicate() noexcept { duplicate_ = true; }
+  bool duplicate() const noexcept { return duplicate_; }
   /// The topic its dead letter stands in; empty when there is none.
   std::string_view dead_letter_topic() const noexcept { return dead_letter_topic_; }
 
@@ -126,6 +130,7 @@ class Delivery {
   std::string_view dead_letter_topic_;
   std::uint32_t attempt_;
   bool attempted_ = false;
+  bool duplicate_ = false;
 };
 
 }  // namespace omnibus

@@ -22,6 +22,7 @@
 #include <omnibus/detail/hash.hpp>
 #include <omnibus/detail/lanes.hpp>
 #include <omnibus/detail/parking_lot.hpp>
+#include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/unique_function.hpp>
 #include <omnibus/handler.hpp>
 #include <omnibus/subscription_spec.hpp>
@@ -36,6 +37,7 @@ namespace omnibus {
 struct DispatchOptions {
   std::size_t concurrency = 1;     ///< workers: handlers that run at once
   std::size_t window = 1024;       ///< unsettled messages
+  std::size_t window_waiting = 8192;  ///< and more of them that wait for another attempt
   std::size_t window_bytes = 0;    ///< unsettled payload bytes
   Order order = Order::strict;
   bool observed = false;           ///< tell the context of each delivery, not of the rare events alone
@@ -176,9 +178,14 @@ class Dispatcher final : private Intake {
   }
 
   std::size_t room() const noexcept override {
-    if (stopping_.load(std::memory_order_relaxed) || in_flight_ >= options_.window) return 0;
+    if (stopping_.load(std::memory_order_relaxed) || parking_.full()) return 0;
     if (options_.window_bytes != 0 && bytes_ >= options_.window_bytes) return 0;
-    return options_.window - in_flight_;
+    // What waits for another attempt has a bound of its own, so that a failing key does not stop
+    // the others.
+    const std::size_t waiting = detail::smaller(lanes_.waiting(), in_flight_);
+    const std::size_t active = in_flight_ - waiting;
+    if (active >= options_.window || waiting >= options_.window_waiting) return 0;
+    return options_.window - active;
   }
 
   void deliver(const Incoming& incoming) override {
@@ -290,7 +297,8 @@ class Dispatcher final : private Intake {
       if (handled > 0) counters_.handled.fetch_add(handled, std::memory_order_relaxed);
       const Duration took = std::chrono::steady_clock::now() - start;
       const auto each = static_cast<std::size_t>(took.count()) / ran + 1;
-      chunk.budget = std::clamp<std::size_t>(static_cast<std::size_t>(slice.count()) / each, 1, most);
+      chunk.budget = detail::larger<std::size_t>(
+          1, detail::smaller(static_cast<std::size_t>(slice.count()) / each, most));
     }
   }
 
@@ -311,8 +319,10 @@ class Dispatcher final : private Intake {
     if (options_.observed) context_.notify(DeliveryEvent::delivered, delivery, nullptr);
     const Result<> result = detail::guarded([&] { return run_pipeline(delivery); });
     if (!result) return again(item, result.error(), run, done), 0;
-    const bool handled = delivery.attempted() && !delivery.dead_lettered();
+    const bool ended = delivery.dead_lettered() || delivery.duplicate();
+    const bool handled = delivery.attempted() && !ended;
     if (handled && options_.observed) context_.notify(DeliveryEvent::handled, delivery, nullptr);
+    if (!handled && !ended) context_.notify(DeliveryEvent::dropped, delivery, nullptr);
     item.settlement = {delivery.incoming().token, Settlement::Kind::done, {}, 0};
     return done.push(&item), handled ? 1 : 0;
   }

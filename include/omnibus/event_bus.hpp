@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -46,7 +45,7 @@ class EventBus {
   /// What the backend can do.
   static constexpr Capabilities capabilities = B::capabilities;
 
-  explicit EventBus(Config config, BusOptions options = {})
+  explicit EventBus(Config config = {}, BusOptions options = {})
     requires std::is_same_v<Observer, NoObserver>
       : EventBus{std::move(config), no_observer_, std::move(options)} {}
   /// With an observer, which must outlive the bus.
@@ -147,7 +146,7 @@ class EventBus {
   /// the Subscription is destroyed or the bus is closed. Delivery begins at once, on threads of the
   /// subscription: one that talks to the broker and `concurrency` that run handlers.
   /// Delivery: at least once where the backend redelivers; what still fails after the pipeline goes
-  /// to `<topic>.<group>.dlq`. Order: of one key, one at a time and as published; see Order.
+  /// to the topic of its `dead_letter` stage, or to `<topic>.<group>.dlq`. Order: of one key, one at a time and as published; see Order.
   /// Errors: throws std::invalid_argument, naming the option, for what can never work. What the
   /// broker says later is shown in `health` and told to the observer.
   template <class H>
@@ -159,15 +158,18 @@ class EventBus {
     if (options.group.empty()) options.group = group_;
     require(options.group.empty() || is_topic_name(options.group), "subscribe: group is no name");
     auto composed = detail::compose(std::forward<H>(handler));
-    const std::string dead = default_dead_letter_topic(topic, options.group);
+    std::string dead = composed.dead_letter_topic();
+    if (dead.empty()) dead = default_dead_letter_topic(topic, options.group);
     std::vector<std::string> outputs = composed.outputs();
     outputs.push_back(dead);
-    require(std::find(outputs.begin(), outputs.end(), topic) == outputs.end(),
-            "subscribe: a dead-letter topic must not be the topic itself");
+    for (const std::string& output : outputs) {
+      require(output != topic, "subscribe: a dead-letter topic must not be the topic itself");
+    }
     SubscriptionSpec spec{std::string{topic}, options.group,   std::move(options.start.value),
                           options.order.value, options.window, std::move(outputs)};
-    const DispatchOptions dispatch{options.concurrency, options.window, options.window_bytes,
-                                   options.order.value, detail::observes_deliveries<Observer>};
+    const DispatchOptions dispatch{options.concurrency,    options.window,
+                                   options.window_waiting, options.window_bytes,
+                                   options.order.value,    detail::observes_deliveries<Observer>};
     auto running = std::make_shared<detail::BusSubscription<B, Observer>>(
         backend_, observer_, options_, std::move(spec), dispatch,
         [composed = std::move(composed), last = DeadLetterStage{dead}](Delivery& delivery) mutable {

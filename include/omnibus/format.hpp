@@ -51,9 +51,9 @@ struct TextFormatter : fmt::formatter<std::string_view> {
   }
   static std::string to_text(const SubscriptionStats& stats) {
     return fmt::format(
-        "handled {}, retried {}, dead-lettered {}, duplicates {}, given back {}, in flight {}, "
+        "handled {}, retried {}, dead-lettered {}, dropped {}, duplicates {}, given back {}, in flight {}, "
         "waiting {}",
-        stats.handled, stats.retried, stats.dead_lettered, stats.duplicates, stats.given_back,
+        stats.handled, stats.retried, stats.dead_lettered, stats.dropped, stats.duplicates, stats.given_back,
         stats.in_flight, stats.waiting);
   }
 };

@@ -13,9 +13,11 @@
 //     void handled(const Delivery&);                        // the handler ended well
 //     void retrying(const Delivery&, const Error&);         // error.retry_after says when
 //     void dead_lettered(const Delivery&, const Error&);    // it stands in delivery.dead_letter_topic()
+//     void dropped(const Delivery&);                        // a stage ended it without the handler
 //     void duplicate(const Delivery&);                      // already done: the handler did not run
 //     void given_back(const Delivery&);                     // unhandled, back to the broker
 //
+// `published` is called when the ending is known, which may be after the message was delivered.
 // Thread safety: hooks are called from many threads at once. They must not throw and should not
 // block: they run where the handlers run.
 
@@ -56,6 +58,9 @@ void tell(O& observer, DeliveryEvent event, const Delivery& delivery, const Erro
       if constexpr (requires { observer.dead_lettered(delivery, *error); }) {
         observer.dead_lettered(delivery, *error);
       }
+      break;
+    case DeliveryEvent::dropped:
+      if constexpr (requires { observer.dropped(delivery); }) observer.dropped(delivery);
       break;
     case DeliveryEvent::duplicate:
       if constexpr (requires { observer.duplicate(delivery); }) observer.duplicate(delivery);

@@ -127,6 +127,7 @@ struct SubscribeOptions {
   OrderOf<B> order = {};                 ///< strict, parked or relaxed
   StartOf<B> start = {};                 ///< for a group without a position, and for readers
   std::size_t window = 1024;             ///< messages taken from the broker and not yet settled
+  std::size_t window_waiting = 8192;     ///< and more of them that wait for another attempt
   std::size_t window_bytes = 16u << 20;  ///< and their payload bytes
 };
 

@@ -41,7 +41,8 @@ enum class Rank : std::uint8_t {
   guard,    ///< decides whether to handle at all
 };
 
-/// A stage is any callable `Result<>(Next, Delivery&)`. It may have `static constexpr Rank rank` and
+/// A stage is any callable `Result<>(Next, Delivery&)`. Behind a chain it is written as it is; as the
+/// first stage, directly behind a plain handler, `stage(callable)` tells the compiler. It may have `static constexpr Rank rank` and
 /// `outputs()` returning the topics it publishes to.
 /// Thread safety: called from up to `concurrency` threads at once.
 template <class S>
@@ -166,6 +167,17 @@ class Composed {
   /// All of it, as what a stage around it calls.
   Next next() noexcept { return {this, &run<sizeof...(Stages)>}; }
 
+  /// The topic of the stage that recovers, if there is one and it has a topic.
+  std::string dead_letter_topic() const {
+    std::string topic;
+    const auto look = [&topic]<class S>(const S& stage) {
+      if constexpr (rank_of<S>() == Rank::recover && requires { stage.outputs(); }) {
+        topic = stage.outputs().front();
+      }
+    };
+    std::apply([&look](const auto&... stage) { (look(stage), ...); }, stages_);
+    return topic;
+  }
   /// The topics that the stages publish to.
   std::vector<std::string> outputs() const {
     std::vector<std::string> topics;

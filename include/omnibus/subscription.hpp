@@ -15,11 +15,13 @@
 
 namespace omnibus {
 
-/// What a subscription has done so far, and what it holds.
+/// What a subscription has done so far, and what it holds. Counted after each batch of work, a
+/// little behind the observer's hooks; exact once the subscription has stopped.
 struct SubscriptionStats {
   std::uint64_t handled = 0;        ///< handlers that ended well
   std::uint64_t retried = 0;        ///< attempts that were followed by a wait for another
   std::uint64_t dead_lettered = 0;  ///< messages that stand in a dead-letter topic
+  std::uint64_t dropped = 0;        ///< messages a stage ended well without calling the handler
   std::uint64_t duplicates = 0;     ///< messages whose key had been completed before
   std::uint64_t given_back = 0;     ///< messages that went back to the broker unhandled
   std::size_t in_flight = 0;        ///< messages taken and not yet settled

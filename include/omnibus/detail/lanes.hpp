@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <map>
 #include <mutex>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/unique_function.hpp>
 #include <omnibus/time.hpp>
 
@@ -110,7 +111,7 @@ class Lanes {
       while (batch.first != nullptr) add(batch.pop());
       done = std::exchange(done_, {});
       waiting_ = waits && done.first == nullptr;
-      to_wake = std::min(idle_, ready_count_);
+      to_wake = smaller(idle_, ready_count_);
     }
     for (; to_wake > 0; --to_wake) work_.notify_one();
     return done;
@@ -122,13 +123,11 @@ class Lanes {
     Instant next = Instant::max();
     {
       std::lock_guard lock{mutex_};
-      while (!timers_.empty() && timers_.front().due <= now) {
-        std::pop_heap(timers_.begin(), timers_.end(), later_first);
-        const std::size_t lane = timers_.back().lane;
-        timers_.pop_back();
+      while (!timers_.empty() && timers_.begin()->first <= now) {
+        const std::size_t lane = timers_.extract(timers_.begin()).mapped();
         any |= unpark_lane(lane, now);
       }
-      if (!timers_.empty()) next = timers_.front().due;
+      if (!timers_.empty()) next = timers_.begin()->first;
     }
     if (any) work_.notify_all();
     return next;
@@ -144,9 +143,9 @@ class Lanes {
       out.append(lane.items.extract(wanted));
       queued_ += lane.items.size;
       for (Parked& parked : lane.parked) {
-        waiting_keys_items_ -= parked.items.size;
+        parked_items_ -= parked.items.size;
         out.append(parked.items.extract(wanted));
-        waiting_keys_items_ += parked.items.size;
+        parked_items_ += parked.items.size;
       }
       std::erase_if(lane.parked, [](const Parked& parked) { return parked.items.size == 0; });
     }
@@ -184,10 +183,7 @@ class Lanes {
   }
 
   /// How many items wait for a next attempt or behind one that does.
-  std::size_t waiting() const {
-    std::lock_guard lock{mutex_};
-    return waiting_keys_items_;
-  }
+  std::size_t waiting() const noexcept { return parked_items_.load(std::memory_order_relaxed); }
 
  private:
   struct Lane {
@@ -195,11 +191,6 @@ class Lanes {
     std::vector<Parked> parked;
     bool active = false;  ///< listed as ready, or held by a worker
   };
-  struct Timer {
-    Instant due;
-    std::size_t lane;
-  };
-  static bool later_first(const Timer& a, const Timer& b) noexcept { return a.due > b.due; }
 
   static Parked* find(std::vector<Parked>& parked, std::string_view key) noexcept {
     for (Parked& each : parked) {
@@ -213,7 +204,7 @@ class Lanes {
     if (!lane.parked.empty()) {
       if (Parked* parked = find(lane.parked, item->key()); parked && !item->key().empty()) {
         parked->items.push(item);
-        ++waiting_keys_items_;
+        ++parked_items_;
         return;
       }
     }
@@ -235,7 +226,7 @@ class Lanes {
     }
     std::erase_if(lane.parked, [](const Parked& parked) { return parked.items.size == 0; });
     if (due.size == 0) return false;
-    waiting_keys_items_ -= due.size;
+    parked_items_ -= due.size;
     queued_ += due.size;
     due.append(std::exchange(lane.items, {}));  // the key's newer messages were parked with it
     lane.items = due;
@@ -254,9 +245,8 @@ class Lanes {
               lane.items.extract([&](const Item& item) { return item.key() == parked.key; }));
           queued_ += lane.items.size;
         }
-        waiting_keys_items_ += parked.items.size;
-        timers_.push_back({parked.due, run.lane});
-        std::push_heap(timers_.begin(), timers_.end(), later_first);
+        parked_items_ += parked.items.size;
+        timers_.emplace(parked.due, run.lane);
         lane.parked.push_back(std::move(parked));
         timers_changed_ = true;
       }
@@ -270,8 +260,8 @@ class Lanes {
   }
 
   void take(Chunk& chunk) {
-    const std::size_t share = std::max<std::size_t>(1, queued_ / workers_);
-    std::size_t budget = std::min(chunk.budget, share);
+    const std::size_t share = larger<std::size_t>(1, queued_ / workers_);
+    std::size_t budget = smaller(chunk.budget, share);
     while (budget > 0 && ready_count_ > 0) {
       Run run;
       run.lane = ready_[ready_first_];
@@ -296,10 +286,10 @@ class Lanes {
   std::size_t ready_count_ = 0;
   const std::size_t workers_;
   UniqueFunction<void()> wake_;
-  std::vector<Timer> timers_;       ///< a heap: lanes with parked keys by due time
+  std::multimap<Instant, std::size_t> timers_;  ///< lanes with parked keys, by due time
   Items done_;
   std::size_t queued_ = 0;
-  std::size_t waiting_keys_items_ = 0;
+  std::atomic<std::size_t> parked_items_{0};  ///< written under the lock
   std::size_t idle_ = 0;
   bool waiting_ = false;
   bool timers_changed_ = false;

@@ -13,7 +13,8 @@
 
 namespace omnibus::detail {
 
-/// Thread safety: shared objects are safe.
+/// Thread safety: shared objects are safe. Bounded: when it is full, the subscription takes nothing
+/// more.
 class ParkingLot {
  public:
   /// The dead-letter topic of a parked key; nullptr when the key is not parked. Lifetime: of the lot.
@@ -24,6 +25,8 @@ class ParkingLot {
     return found == topics_.end() ? nullptr : &found->second;
   }
 
+  bool full() const noexcept { return size_.load(std::memory_order_acquire) >= capacity; }
+
   /// From now on the key's messages go to `topic`.
   void park(std::string_view key, std::string_view topic) {
     std::lock_guard lock{mutex_};
@@ -32,6 +35,8 @@ class ParkingLot {
   }
 
  private:
+  static constexpr std::size_t capacity = 65'536;
+
   std::atomic<std::size_t> size_{0};
   mutable std::mutex mutex_;
   std::map<std::string, std::string, std::less<>> topics_;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -143,7 +143,8 @@ class MemoryKeyStore {
       if (size > sizeof short_name) long_name = std::make_unique_for_overwrite<char[]>(size);
       char* at = long_name ? long_name.get() : short_name;
       const auto put = [&at](std::string_view part) {
-        at = std::copy(part.begin(), part.end(), at);
+        if (!part.empty()) std::memcpy(at, part.data(), part.size());
+        at += part.size();
       };
       put(key.consumer);
       *at++ = '\0';

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <chrono>
 #include <stdexcept>
 #include <string_view>
@@ -9,6 +8,7 @@
 #include <utility>
 
 #include <omnibus/clock.hpp>
+#include <omnibus/detail/smaller.hpp>
 #include <omnibus/idempotency/store.hpp>
 #include <omnibus/pipeline.hpp>
 
@@ -50,6 +50,7 @@ class IdempotentStage {
     switch (claim->state) {
       case Claim::State::acquired: break;
       case Claim::State::completed:
+        delivery.mark_duplicate();
         delivery.context().notify(DeliveryEvent::duplicate, delivery, nullptr);
         return {};
       case Claim::State::in_progress: return in_progress(claim->lease);
@@ -86,7 +87,7 @@ class IdempotentStage {
   static Error in_progress(Duration lease_left) {
     Error error = Error::make(Errc::key_in_progress, "claim idempotency key",
                               "another delivery of this message is being handled");
-    error.retry_after = std::min<Duration>(lease_left, std::chrono::milliseconds{100});
+    error.retry_after = detail::smaller<Duration>(lease_left, std::chrono::milliseconds{100});
     return error;
   }
 

@@ -43,7 +43,7 @@ class RetryStage {
   }
 
   Result<> operator()(Next next, Delivery& delivery) const {
-    Result<> result = next(delivery);
+    Result<> result = detail::guarded([&] { return next(delivery); });
     if (result || result.error().code == Errc::interrupted) return result;
     decide(result.error(), delivery);
     return result;

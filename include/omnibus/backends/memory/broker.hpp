@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -10,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -21,6 +21,7 @@
 #include <omnibus/backends/memory/group.hpp>
 #include <omnibus/backends/memory/log.hpp>
 #include <omnibus/clock.hpp>
+#include <omnibus/detail/smaller.hpp>
 #include <omnibus/subscription_spec.hpp>
 
 // The in-process broker: topics by name, each with a log, its groups and those who wait for news.
@@ -80,10 +81,11 @@ class Topic {
   /// Stores messages in order; each `done` runs before it returns. Blocks while the log is full of
   /// what some group still needs, at most until the deadline.
   void submit(std::span<Outgoing> messages, const Submit& how) {
-    bool in_time = true;
+    // The clock is asked when someone has to wait, once for the whole batch.
+    std::optional<std::chrono::steady_clock::time_point> deadline;
     for (Outgoing& each : messages) {
       Result<Receipt> ending = each.delay > Duration::zero() ? store_delayed(each)
-                                                             : store(each.message, how, in_time);
+                                                             : store(each.message, how, deadline);
       if (ending && asleep_.load(std::memory_order_seq_cst) > 0) ring_all();
       each.done(std::move(ending));  // user code: without the lock, so that it may publish
     }
@@ -97,13 +99,17 @@ class Topic {
     std::lock_guard lock{mutex_};
     const Instant now = clock_.now();
     bool any = false;
-    while (!delayed_.empty() && delayed_.begin()->first <= now) {
-      if (log_.append(delayed_.begin()->second.view(), needed()) == nullptr) break;
+    bool full = false;
+    while (!full && !delayed_.empty() && delayed_.begin()->first <= now) {
+      full = log_.append(delayed_.begin()->second.view(), needed()) == nullptr;
+      if (full) break;
       delayed_.erase(delayed_.begin());
       any = true;
     }
     const Instant next = delayed_.empty() ? Instant::max() : delayed_.begin()->first;
     next_due_.store(next.time_since_epoch().count());
+    // What is due but finds the log full is tried again by whoever makes room.
+    if (full) return Instant::max();
     if (any && asleep_.load(std::memory_order_seq_cst) > 0) ring_all();
     return next;
   }
@@ -156,15 +162,17 @@ class Topic {
   }
 
  private:
-  Result<Receipt> store(const MessageView& message, const Submit& how, bool& in_time) {
+  Result<Receipt> store(const MessageView& message, const Submit& how,
+                        std::optional<std::chrono::steady_clock::time_point>& deadline) {
     std::unique_lock lock{mutex_};
     const Record* record = log_.append(message, needed());
     if (record == nullptr && Log::size_of(message) > limits_.log_bytes) {
       return Error::make(Errc::too_large, "publish", "the message is larger than log_bytes");
     }
-    if (record == nullptr && how.wait_for_room && in_time) {
+    if (record == nullptr && how.wait_for_room) {
+      if (!deadline) deadline = std::chrono::steady_clock::now() + how.timeout;
       waiting_.fetch_add(1);
-      in_time = space_.wait_for(lock, how.timeout, [&] {
+      space_.wait_until(lock, *deadline, [&] {
         return (record = log_.append(message, needed())) != nullptr;
       });
       waiting_.fetch_sub(1);
@@ -193,7 +201,7 @@ class Topic {
 
   std::uint64_t needed() const noexcept {
     std::uint64_t lowest = UINT64_MAX;
-    for (const auto& [name, group] : groups_) lowest = std::min(lowest, group->group.needed());
+    for (const auto& [name, group] : groups_) lowest = detail::smaller(lowest, group->group.needed());
     return lowest;
   }
 
@@ -205,9 +213,9 @@ class Topic {
       case Start::From::position: break;
     }
     std::uint64_t lowest = log_.end();
-    for (const auto& at : start.positions) lowest = std::min(lowest, at.position.major);
+    for (const auto& at : start.positions) lowest = detail::smaller(lowest, at.position.major);
     lost = lowest < log_.first();
-    return std::max(lowest, log_.first());
+    return detail::larger(lowest, log_.first());
   }
 
   const std::string name_;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +15,7 @@
 #include <omnibus/backend.hpp>
 #include <omnibus/backends/memory/broker.hpp>
 #include <omnibus/backends/memory/group.hpp>
+#include <omnibus/detail/smaller.hpp>
 
 // One subscription on the in-process broker: reads the log for its group, and settles.
 
@@ -44,11 +44,11 @@ class Consumer {
     report(intake);
     give_up_partitions(intake);
     while (!read(intake)) {
-      Instant next = topic_.move_due();
-      if (intake.room() == 0) next = Instant::max();
-      next = std::min({next, until, next_later()});
-      topic_.falls_asleep();
-      const bool nothing_new = caught_up() || intake.room() == 0;
+      topic_.falls_asleep();  // before looking: news that come while looking ring
+      const bool full = intake.room() == 0;
+      const Instant due = full ? Instant::max() : detail::smaller(topic_.move_due(), next_later());
+      const Instant next = detail::smaller(until, due);
+      const bool nothing_new = full || caught_up();
       if (!woken_.load() && nothing_new && clock_.now() < next) sleeper_.sleep(clock_, next);
       topic_.wakes_up();
       give_up_partitions(intake);
@@ -169,9 +169,9 @@ class Consumer {
     switch (settlement.kind) {
       case Settlement::Kind::release: return group.release(self_, record, settlement.attempts);
       case Settlement::Kind::later:
-        group.later().emplace(clock_.now() + settlement.delay,
-                              LaterMessage{Message{record.message}, record.position,
-                                           settlement.attempts, group.partition_of(record), nullptr});
+        group.keep_for(clock_.now() + settlement.delay,
+                       {Message{record.message}, record.position, settlement.attempts,
+                        group.partition_of(record), nullptr});
         break;
       case Settlement::Kind::done: break;
     }
@@ -187,7 +187,7 @@ class Consumer {
     if (settlement.kind == Settlement::Kind::done) return;
     message.holder = nullptr;
     message.attempts = settlement.attempts;
-    later.emplace(clock_.now() + settlement.delay, std::move(message));
+    group_->group.keep_for(clock_.now() + settlement.delay, std::move(message));
   }
 
   void leave() {

@@ -59,12 +59,15 @@ class Group {
       ++attempts_[watermark_ + i];
     }
     for (auto& [due, later] : later_) {
-      if (later.holder == &member) later.holder = nullptr;
+      if (later.holder != &member) continue;
+      later.holder = nullptr;
+      ++later.attempts;
     }
     for (Partition& partition : partitions_) {
       if (partition.owner != &member) continue;
       partition.owner = nullptr;
       partition.in_flight = 0;
+      partition.asked_back = false;
     }
     rebalance();
     for (Member* each : members_) rewind(*each);
@@ -84,8 +87,7 @@ class Group {
     if (index >= states_.size()) states_.resize(index + 1);
     State& state = states_[index];
     Partition& partition = partitions_[static_cast<std::size_t>(partition_of(record))];
-    if (state.done || state.holder != nullptr || partition.owner != &member ||
-        partition.heir != &member) {
+    if (state.done || state.holder != nullptr || !may_take(member, partition)) {
       return false;
     }
     state.holder = &member;
@@ -129,14 +131,18 @@ class Group {
     has_news_ = true;
   }
 
+  /// Delivers a message again when it is due.
+  void keep_for(Instant due, LaterMessage message) {
+    later_.emplace(due, std::move(message));
+    has_news_ = true;  // its partition may have another owner by then
+  }
   /// The messages that are delivered again later, by due time.
   std::multimap<Instant, LaterMessage>& later() noexcept { return later_; }
   /// True, once, when something has become free that another member may take.
   bool take_news() noexcept { return std::exchange(has_news_, false); }
   /// True when this member may take messages of this partition now.
   bool may_take(const Member& member, std::int32_t partition) const noexcept {
-    const Partition& each = partitions_[static_cast<std::size_t>(partition)];
-    return each.owner == &member && each.heir == &member;
+    return may_take(member, partitions_[static_cast<std::size_t>(partition)]);
   }
 
  private:
@@ -148,7 +154,11 @@ class Group {
     const Member* owner = nullptr;
     const Member* heir = nullptr;  ///< who owns it once nothing is in flight
     std::size_t in_flight = 0;
+    bool asked_back = false;  ///< the owner gives back what has not started; nobody takes until then
   };
+  static bool may_take(const Member& member, const Partition& partition) noexcept {
+    return partition.owner == &member && partition.heir == &member && !partition.asked_back;
+  }
 
   /// Readers stand on the record before the next one, so that one stays as well.
   static std::uint64_t below(std::uint64_t position) noexcept { return position > 0 ? position - 1 : 0; }
@@ -166,11 +176,12 @@ class Group {
 
   void settled(std::int32_t partition) {
     Partition& each = partitions_[static_cast<std::size_t>(partition)];
-    if (--each.in_flight == 0 && each.owner != each.heir) hand_over(each);
+    if (--each.in_flight == 0 && (each.owner != each.heir || each.asked_back)) hand_over(each);
   }
 
   void hand_over(Partition& partition) {
     partition.owner = partition.heir;
+    partition.asked_back = false;
     has_news_ = true;
     for (Member* each : members_) {
       if (each == partition.owner) rewind(*each);
@@ -178,7 +189,6 @@ class Group {
   }
 
   void rebalance() {
-    for (Member* each : members_) each->to_give_up.clear();
     for (std::size_t i = 0; i < partitions_.size(); ++i) {
       Partition& partition = partitions_[i];
       partition.heir = members_.empty() ? nullptr : members_[i % members_.size()];
@@ -188,7 +198,9 @@ class Group {
         continue;
       }
       for (Member* each : members_) {
-        if (each == partition.owner) each->to_give_up.push_back(static_cast<std::int32_t>(i));
+        if (each != partition.owner) continue;
+        partition.asked_back = true;
+        each->to_give_up.push_back(static_cast<std::int32_t>(i));
       }
     }
   }

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include <omnibus/detail/hash.hpp>
+#include <omnibus/detail/smaller.hpp>
 #include <omnibus/message.hpp>
 
 // The log of one topic: records in segments of fixed size, appended by one thread at a time, read by
@@ -117,7 +118,8 @@ class Log {
   };
 
   bool add_segment(std::size_t size, std::uint64_t needed) {
-    const std::size_t capacity = size > segment_bytes ? size : std::min(segment_bytes, max_bytes_);
+    // At least four segments fit, so that old ones can go while new ones are written.
+    const std::size_t capacity = detail::larger(size, detail::smaller(segment_bytes, max_bytes_ / 4));
     if (size > max_bytes_) return false;
     Segment fresh;
     while (bytes_ + capacity > max_bytes_) {
