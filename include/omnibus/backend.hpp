@@ -30,6 +30,7 @@ struct Capabilities {
   bool groups = false;              ///< members of a group share its messages
   bool redelivers = false;          ///< unsettled messages come again: at least once
   bool ordered_by_key = false;      ///< messages of one key reach a group in order
+  bool retains = false;             ///< a new group gets what was published before it existed
   bool delays = false;              ///< publishes and redeliveries can be delayed
   bool replay_by_position = false;  ///< a subscription can start at a position
   bool replay_by_time = false;      ///< a subscription can start at a time
@@ -96,7 +97,8 @@ concept BackendConsumer = requires(C& consumer, Intake& intake, Instant until,
   { consumer.settle(settlements) } -> std::same_as<void>;
   // Makes the current or the next poll return. From any thread.
   { consumer.wake() } -> std::same_as<void>;
-  // Sends what is unsent and leaves the group. What is unsettled is delivered again.
+  // Sends what is unsent and leaves the group, by this moment of the machine's clock. What is
+  // unsettled is delivered again.
   { consumer.close(until) } -> std::same_as<Result<>>;
 };
 
@@ -122,7 +124,7 @@ concept Backend =
       // Takes messages in this order and sees to it that every `done` runs exactly once, possibly
       // before it returns. Copies what it needs longer than the call.
       { backend.submit(topic, messages, how) } -> std::same_as<void>;
-      // Blocks until everything submitted before has its ending.
+      // Blocks until everything submitted before has its ending, or this moment has come.
       { backend.flush(until) } -> std::same_as<Result<>>;
       // A consumer that connects when it is polled. Throws std::invalid_argument for what this
       // backend can never do.

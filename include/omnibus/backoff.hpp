@@ -23,11 +23,18 @@ struct Backoff {
 /// The delay after failed attempt number `attempt`, counted from 1. `random` is 64 random bits.
 /// A pure function; never negative, never above `max`, whatever the attempt.
 inline Duration backoff(const Backoff& policy, std::uint32_t attempt, std::uint64_t random) noexcept {
-  double longest = static_cast<double>(policy.initial.count());
+  if (policy.initial <= Duration::zero() || policy.max <= Duration::zero()) return Duration::zero();
+  double growth = 1.0;  // factor to the power of attempt - 1, in at most 32 steps
+  double power = policy.factor;
+  for (std::uint32_t left = attempt > 0 ? attempt - 1 : 0; left > 0; left /= 2, power *= power) {
+    if (left % 2 == 1) growth *= power;
+  }
+  double longest = static_cast<double>(policy.initial.count()) * growth;
   const double cap = static_cast<double>(policy.max.count());
-  for (std::uint32_t i = 1; i < attempt && longest < cap; ++i) longest *= policy.factor;
-  if (!(longest < cap)) longest = cap;
-  if (longest < 0) longest = 0;
+  if (!(longest < cap)) {
+    if (!policy.jitter) return policy.max;
+    longest = cap;
+  }
   const double share = policy.jitter ? static_cast<double>(random >> 11) * 0x1p-53 : 1.0;
   return Duration{static_cast<Duration::rep>(longest * share)};
 }

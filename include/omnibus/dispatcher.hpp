@@ -21,6 +21,7 @@
 #include <omnibus/delivery.hpp>
 #include <omnibus/detail/hash.hpp>
 #include <omnibus/detail/lanes.hpp>
+#include <omnibus/detail/latch.hpp>
 #include <omnibus/detail/parking_lot.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/unique_function.hpp>
@@ -83,6 +84,7 @@ class Dispatcher final : private Intake {
       workers_.emplace_back([this] { work(); });
     }
     thread_ = std::thread{[this] { dispatch(); }};
+    started_.arrive();  // from now on handlers may ask on_own_thread
   }
 
   /// Begins the end: no new messages, what has not started goes back, what runs is finished and
@@ -154,18 +156,17 @@ class Dispatcher final : private Intake {
   // ── the dispatcher's thread ────────────────────────────────────────────────────────────────────
 
   void dispatch() {
+    started_.wait();
     while (true) {
       const bool stopping = stopping_.load();
       if (stopping) give_back(lanes_.withdraw([](const Item&) { return true; }));
-      const Instant now = context_.clock().now();
-      const Instant due = lanes_.unpark(now);
-      const Items done = lanes_.exchange(std::exchange(arrived_, {}), true);
-      settle(done);
+      const auto turn = lanes_.exchange(std::exchange(arrived_, {}), context_.clock().now());
+      settle(turn.done);
       if (stopping && in_flight_ == 0) break;
-      consumer_.poll(*this, done.size > 0 ? Instant::min() : due);
+      consumer_.poll(*this, turn.done.size > 0 ? Instant::min() : turn.due);
     }
-    const Instant until = context_.clock().now() + Duration{to_close_.load()};
-    const Result<> closed = consumer_.close(until);
+    const Result<> closed =
+        consumer_.close(after(std::chrono::steady_clock::now(), Duration{to_close_.load()}));
     {
       std::lock_guard lock{problem_mutex_};
       closed_ = closed;
@@ -212,7 +213,7 @@ class Dispatcher final : private Intake {
     give_back(arrived_.extract(of_it));
     give_back(lanes_.withdraw(of_it));
     while (true) {
-      const Items done = lanes_.exchange({}, true);
+      const Items done = lanes_.exchange({}, Instant::min()).done;
       settle(done);
       if (count_partition(partition) == 0) return true;
       const Instant now = context_.clock().now();
@@ -305,8 +306,8 @@ class Dispatcher final : private Intake {
   /// Returns 1 when the item was handled.
   std::uint64_t work_on(Item& item, typename Lanes::Run& run, Items& done) {
     if (!run.parked.empty() && !item.key().empty()) {
-      for (auto& parked : run.parked) {
-        if (parked.key == item.key()) return parked.items.push(&item), 0;
+      for (auto& failed : run.parked) {
+        if (failed.key == item.key()) return failed.items.push(&item), 0;
       }
     }
     if (stopping_.load(std::memory_order_relaxed) || is_revoked(item)) {
@@ -352,9 +353,9 @@ class Dispatcher final : private Intake {
       return;
     }
     delivery.begin_again();
-    typename Lanes::Parked parked{item.key(), context_.clock().now() + delay, {}};
-    parked.items.push(&item);
-    run.parked.push_back(std::move(parked));
+    typename Lanes::Parked failed{item.key(), after(context_.clock().now(), delay), {}};
+    failed.items.push(&item);
+    run.parked.push_back(std::move(failed));
   }
 
   static void release(Item& item) noexcept {
@@ -376,6 +377,7 @@ class Dispatcher final : private Intake {
   Lanes lanes_;
   DispatchCounters counters_;
   detail::ParkingLot parking_;
+  detail::Latch started_{1};
   std::atomic<bool> stopping_{false};
   std::atomic<Duration::rep> to_close_{0};
 

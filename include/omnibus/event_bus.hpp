@@ -53,7 +53,10 @@ class EventBus {
       : group_{config.group},
         backend_(std::move(config)),
         observer_{observer},
-        options_{std::move(options)} {}
+        options_{std::move(options)} {
+    require(options_.publish_timeout > Duration::zero(), "publish_timeout must be positive");
+    require(options_.close_timeout >= Duration::zero(), "close_timeout must not be negative");
+  }
   /// Closes, waiting for the handlers that run, however long they take.
   ~EventBus() { (void)close(options_.close_timeout); }
   EventBus(const EventBus&) = delete;
@@ -68,6 +71,7 @@ class EventBus {
   /// rejected, unroutable, not_found, access_denied, topology_mismatch, unavailable, unsupported.
   template <class E>
   Result<Receipt> publish(std::string_view topic, const E& event, const PublishOptions& options = {}) {
+    detail::check_event<E>();
     detail::EncodedMessage encoded;
     detail::UuidText id;
     if (Result<> ready = prepare(encoded, id, topic, event, options); !ready) return ready.error();
@@ -85,6 +89,7 @@ class EventBus {
                      const PublishOptions& options = {}) {
     static_assert(std::is_invocable_v<Done&, Result<Receipt>>,
                   "omnibus: publish_async takes a callable (omnibus::Result<omnibus::Receipt>)");
+    detail::check_event<E>();
     detail::EncodedMessage encoded;
     detail::UuidText id;
     if (Result<> ready = prepare(encoded, id, topic, event, options); !ready) {
@@ -108,6 +113,7 @@ class EventBus {
   template <class E>
   std::vector<Result<Receipt>> publish_batch(std::string_view topic, std::span<const E> events,
                                              const PublishOptions& options = {}) {
+    detail::check_event<E>();
     struct Each {
       detail::EncodedMessage encoded;
       detail::UuidText id;
@@ -139,7 +145,7 @@ class EventBus {
 
   /// Blocks until everything published before has its ending. Errors: timed_out.
   Result<> flush(Duration timeout = std::chrono::seconds{30}) {
-    return backend_.flush(std::chrono::steady_clock::now() + timeout);
+    return backend_.flush(after(std::chrono::steady_clock::now(), timeout));
   }
 
   /// Delivers the topic's messages to `handler`, a handler with or without stages around it, until
@@ -151,6 +157,7 @@ class EventBus {
   /// broker says later is shown in `health` and told to the observer.
   template <class H>
   Subscription subscribe(std::string_view topic, H&& handler, SubscribeOptions options = {}) {
+    detail::check_pipeline<std::remove_cvref_t<H>>();
     require(is_topic_name(topic), "subscribe: topic is no topic name");
     require(options.concurrency >= 1 && options.concurrency <= 1024,
             "subscribe: concurrency must be 1 to 1024");
@@ -201,7 +208,7 @@ class EventBus {
   /// Errors: timed_out while a handler still runs or messages have no ending: they are not settled
   /// and come again; whatever closing the connections met.
   Result<> close(Duration timeout) {
-    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    const auto deadline = after(std::chrono::steady_clock::now(), timeout);
     const auto running = [this] {
       std::lock_guard lock{mutex_};
       closing_ = true;

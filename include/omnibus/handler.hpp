@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <exception>
 #include <string>
 #include <string_view>
@@ -62,47 +63,55 @@ Result<> call_handler(F& handler, Args&&... args) {
   });
 }
 
+/// What can be wrong with a handler; `check_pipeline` says it in a sentence.
+enum class HandlerFlaw : std::uint8_t { none, call, returns, parameters, no_codec, no_decode };
+
 template <class H>
 struct HandlerShape {
   using Traits = call_traits_t<H>;
 
-  /// Says what is wrong with a handler, in one sentence; true when nothing is.
-  static consteval bool check() {
-    static_assert(Traits::known,
-                  "omnibus: the handler's event type cannot be deduced. Write a function or lambda "
-                  "with one call operator and a named parameter type instead of auto");
-    if constexpr (Traits::known) {
+  static consteval HandlerFlaw flaw() {
+    if constexpr (!Traits::known) {
+      return HandlerFlaw::call;
+    } else {
       using R = typename Traits::Returns;
-      constexpr bool returns = std::is_void_v<R> || std::is_same_v<R, Result<>>;
-      static_assert(returns, "omnibus: a handler returns nothing or omnibus::Result<>: write void");
-      constexpr bool arity = Traits::arity == 1 || Traits::arity == 2;
-      static_assert(arity,
-                    "omnibus: a handler takes an event, an event and its Delivery, or a Delivery: "
-                    "write (const Event&) or (const Event&, const omnibus::Delivery&)");
-      if constexpr (returns && arity) {
-        using E = typename Traits::template Arg<0>;
-        if constexpr (std::is_same_v<E, Delivery>) {
-          static_assert(Traits::arity == 1, "omnibus: a handler of a Delivery takes nothing else");
-          return Traits::arity == 1;
-        } else {
-          static_assert(HasCodec<E>,
-                        "omnibus: the handler's event has no codec. Write template <> struct "
-                        "omnibus::Codec<Event> with encode and decode, or take std::string");
-          if constexpr (HasCodec<E>) {
-            static_assert(Decoder<E>,
-                          "omnibus: the event's codec cannot decode. Write static "
-                          "omnibus::Result<Event> decode(std::string_view bytes)");
-            return Decoder<E>;
-          }
-        }
+      if (!std::is_void_v<R> && !std::is_same_v<R, Result<>>) return HandlerFlaw::returns;
+      if constexpr (Traits::arity != 1 && Traits::arity != 2) {
+        return HandlerFlaw::parameters;
+      } else {
+        return flaw_of_event<typename Traits::template Arg<0>>();
       }
     }
-    return false;
   }
 
   /// True when the handler takes the Delivery alone.
   static consteval bool raw() {
     return std::is_same_v<typename Traits::template Arg<0>, Delivery>;
+  }
+
+ private:
+  template <class E>
+  static consteval HandlerFlaw flaw_of_event() {
+    constexpr bool alone = Traits::arity == 1;
+    constexpr bool takes_delivery = alone && std::is_invocable_v<H&, Delivery&>;
+    if (std::is_same_v<E, Delivery>) {
+      return takes_delivery ? HandlerFlaw::none : HandlerFlaw::parameters;
+    }
+    constexpr bool takes_event = alone ? std::is_invocable_v<H&, const E&>
+                                       : std::is_invocable_v<H&, const E&, Delivery&>;
+    if (!takes_event) return HandlerFlaw::parameters;
+    if (!HasCodec<E>) return HandlerFlaw::no_codec;
+    return Decoder<E> ? HandlerFlaw::none : HandlerFlaw::no_decode;
+  }
+};
+
+template <class... H>
+struct HandlerShape<HandlerSet<H...>> {
+  /// The first flaw of a member.
+  static consteval HandlerFlaw flaw() {
+    HandlerFlaw first = HandlerFlaw::none;
+    ((first = first == HandlerFlaw::none ? HandlerShape<H>::flaw() : first), ...);
+    return first;
   }
 };
 
@@ -165,9 +174,10 @@ bool try_raw(H& handler, Delivery& delivery, Result<>& result) {
 /// A handler of any kind as one callable.
 using ErasedHandler = UniqueFunction<Result<>(Delivery&)>;
 
+/// Erases handlers without a flaw; of others, which have been complained about, nothing is left.
 template <class... H>
 ErasedHandler erase_handlers(std::tuple<H...> members) {
-  if constexpr ((HandlerShape<H>::check() && ...)) {
+  if constexpr (HandlerShape<HandlerSet<H...>>::flaw() == HandlerFlaw::none) {
     return [members = std::move(members)](Delivery& delivery) mutable -> Result<> {
       Result<> result;
       delivery.mark_attempted();

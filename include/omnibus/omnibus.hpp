@@ -4,6 +4,12 @@
 // All of omnibus that needs no broker: the core, the middleware, text payloads and the embedded
 // backend. Add `omnibus/backends/<broker>.hpp` for a broker and `omnibus/codec/json.hpp` for JSON.
 
+// First what has sentences for users: compilers show the way to them, and so the way is short.
+#include <omnibus/handler.hpp>
+#include <omnibus/options.hpp>
+#include <omnibus/pipeline.hpp>
+#include <omnibus/publishing.hpp>
+
 #include <omnibus/backends/memory.hpp>
 #include <omnibus/codec/text.hpp>
 #include <omnibus/event_bus.hpp>

@@ -74,16 +74,19 @@ constexpr bool ranks_grow() noexcept {
 
 template <class... Stages>
 consteval void check_order() {
-  static_assert(ranks_grow<Stages...>(),
+  constexpr bool good = ranks_grow<Stages...>();
+  static_assert(good,
                 "omnibus: wrong order. Write handler | retry | dead_letter | idempotent, each at "
                 "most once: each stage wraps everything to its left");
 }
 
 template <class S>
-consteval void check_stage() {
-  static_assert(Stage<S>,
+consteval bool check_stage() {
+  constexpr bool good = Stage<S>;  // named, or compilers add half a page on why it is not
+  static_assert(good,
                 "omnibus: this is no stage. Write a callable omnibus::Result<>(omnibus::Next next, "
                 "omnibus::Delivery& delivery)");
+  return good;
 }
 
 }  // namespace detail
@@ -115,13 +118,51 @@ inline constexpr bool is_pipeline<Pipeline<H, S...>> = true;
 template <class T>
 concept PipePart = is_chain<std::remove_cvref_t<T>> || is_pipeline<std::remove_cvref_t<T>>;
 
+template <class P>
+struct PartsOf {
+  using Handler = std::decay_t<P>;
+};
+template <class H, class... S>
+struct PartsOf<Pipeline<H, S...>> {
+  using Handler = H;
+};
+
+/// Says what is wrong with what `subscribe` was given, in one sentence; true when nothing is.
+template <class P>
+consteval bool check_pipeline() {
+  constexpr bool is_policy = is_chain<P>;
+  static_assert(!is_policy, "omnibus: this is a policy without a handler. Write handler | policy");
+  if (is_policy) return false;
+  constexpr HandlerFlaw flaw = HandlerShape<typename PartsOf<P>::Handler>::flaw();
+  static_assert(is_policy || flaw != HandlerFlaw::call,
+                "omnibus: the handler's event type cannot be deduced. Write a function or lambda "
+                "with one call operator and a named parameter type instead of auto");
+  static_assert(flaw != HandlerFlaw::returns,
+                "omnibus: a handler returns nothing or omnibus::Result<>. Write void or -> "
+                "omnibus::Result<>");
+  static_assert(flaw != HandlerFlaw::parameters,
+                "omnibus: a handler takes an event, an event and its Delivery, or a Delivery. Write "
+                "(const Event&), (const Event&, const omnibus::Delivery&) or (const "
+                "omnibus::Delivery&)");
+  static_assert(flaw != HandlerFlaw::no_codec,
+                "omnibus: the handler's event has no codec. Write template <> struct "
+                "omnibus::Codec<Event> with encode and decode, or take std::string");
+  static_assert(flaw != HandlerFlaw::no_decode,
+                "omnibus: the event's codec cannot decode. Write static omnibus::Result<Event> "
+                "decode(std::string_view bytes)");
+  return flaw == HandlerFlaw::none;
+}
+
 }  // namespace detail
 
 /// Makes a stage of a callable, for use as the first of a policy: `stage(log) | retry({...})`.
 template <class F>
 auto stage(F&& callable) {
-  detail::check_stage<std::decay_t<F>>();
-  return Chain<std::decay_t<F>>{std::tuple<std::decay_t<F>>{std::forward<F>(callable)}};
+  if constexpr (detail::check_stage<std::decay_t<F>>()) {
+    return Chain<std::decay_t<F>>{std::tuple<std::decay_t<F>>{std::forward<F>(callable)}};
+  } else {
+    return Chain<>{};
+  }
 }
 
 /// Stages after stages.
@@ -150,7 +191,11 @@ auto operator|(H&& handler, Chain<B...> outer) {
 template <detail::PipePart P, class F>
   requires(!detail::PipePart<F>)
 auto operator|(P&& inner, F&& callable) {
-  return std::forward<P>(inner) | stage(std::forward<F>(callable));
+  if constexpr (detail::check_stage<std::decay_t<F>>()) {
+    return std::forward<P>(inner) | stage(std::forward<F>(callable));
+  } else {
+    return std::forward<P>(inner) | Chain<>{};
+  }
 }
 
 namespace detail {
@@ -208,7 +253,9 @@ class Composed {
 /// Composes what `subscribe` was given: a pipeline, or a bare handler.
 template <class P>
 auto compose(P&& pipeline) {
-  if constexpr (is_pipeline<std::remove_cvref_t<P>>) {
+  if constexpr (is_chain<std::remove_cvref_t<P>>) {
+    return Composed<>{{}, {}};  // check_pipeline has complained
+  } else if constexpr (is_pipeline<std::remove_cvref_t<P>>) {
     return [&]<class H, class... S>(Pipeline<H, S...> whole) {
       return Composed<S...>{erase_handler(std::move(whole.handler)), std::move(whole.stages)};
     }(std::forward<P>(pipeline));

@@ -17,24 +17,25 @@
 
 namespace omnibus::detail {
 
-/// Says what is wrong with an event that is to be published, in one sentence.
-template <class E>
-consteval void check_event() {
-  static_assert(HasCodec<E>,
-                "omnibus: this event has no codec. Write template <> struct omnibus::Codec<Event> "
-                "with encode and decode, or publish a std::string or an omnibus::Message");
-  if constexpr (HasCodec<E>) {
-    static_assert(ViewEncoder<E> || AppendEncoder<E>,
-                  "omnibus: the event's codec cannot encode. Write static void encode(const Event& "
-                  "event, std::string& out)");
-  }
-}
-
 /// What an argument of `publish` is taken for: string literals count as text.
 template <class E>
 using EventOf = std::conditional_t<std::is_convertible_v<const E&, std::string_view> &&
                                        !std::is_same_v<E, std::string>,
                                    std::string_view, E>;
+
+/// Says what is wrong with an event that is to be published, in one sentence.
+template <class E>
+consteval void check_event() {
+  constexpr bool is_message = std::is_same_v<E, Message>;
+  constexpr bool has_codec = is_message || HasCodec<EventOf<E>>;
+  static_assert(has_codec,
+                "omnibus: this event has no codec. Write template <> struct omnibus::Codec<Event> "
+                "with encode and decode, or publish a std::string or an omnibus::Message");
+  constexpr bool encodes = is_message || ViewEncoder<EventOf<E>> || AppendEncoder<EventOf<E>>;
+  static_assert(encodes || !has_codec,
+                "omnibus: the event's codec cannot encode. Write static void encode(const Event& "
+                "event, std::string& out)");
+}
 
 /// An event as a message, with the bytes that the event itself does not hold. The message views
 /// `bytes`, the event, the options and the id, so that it stays where it is.
@@ -53,7 +54,6 @@ struct EncodedMessage {
       message = event.view();
       if (message.time == Time{}) message.time = now;
     } else {
-      check_event<EventOf<E>>();
       message.time = now;
       if (Result<> encoded = encode_payload<EventOf<E>>(event); !encoded) return encoded;
     }

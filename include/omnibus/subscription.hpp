@@ -85,7 +85,7 @@ class [[nodiscard("delivery stops when the Subscription is destroyed; keep it")]
     if (!running_) return {};
     running_->stop(timeout);
     if (running_->on_own_thread()) return {};
-    if (!running_->wait(std::chrono::steady_clock::now() + timeout)) {
+    if (!running_->wait(after(std::chrono::steady_clock::now(), timeout))) {
       return Error::make(Errc::timed_out, "stop subscription", "a handler still runs");
     }
     return running_->closed();

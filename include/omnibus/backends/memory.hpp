@@ -44,6 +44,7 @@ class Memory {
                                              .groups = true,
                                              .redelivers = true,
                                              .ordered_by_key = true,
+                                             .retains = true,
                                              .delays = true,
                                              .replay_by_position = true,
                                              .replay_by_time = true,

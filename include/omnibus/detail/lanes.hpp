@@ -101,36 +101,30 @@ class Lanes {
 
   std::size_t count() const noexcept { return lanes_.size(); }
 
-  /// For the dispatcher: adds a batch and takes what is done. With `waits`, and when nothing is
-  /// done, the next item that is done calls `wake`.
-  Items exchange(Items batch, bool waits) {
-    std::size_t to_wake = 0;
+  /// What the dispatcher gets at each turn.
+  struct Turn {
     Items done;
-    {
-      std::lock_guard lock{mutex_};
-      while (batch.first != nullptr) add(batch.pop());
-      done = std::exchange(done_, {});
-      waiting_ = waits && done.first == nullptr;
-      to_wake = smaller(idle_, ready_count_);
-    }
-    for (; to_wake > 0; --to_wake) work_.notify_one();
-    return done;
-  }
+    Instant due = Instant::max();  ///< when the next parked key goes on
+  };
 
-  /// For the dispatcher: lets the keys go on whose time has come. Returns when the next one is due.
-  Instant unpark(Instant now) {
-    bool any = false;
-    Instant next = Instant::max();
+  /// For the dispatcher: adds a batch, lets the keys go on whose time has come, and takes what is
+  /// done. When nothing is done, the next item that is done or parked calls `wake`.
+  Turn exchange(Items batch, Instant now) {
+    Turn turn;
+    std::size_t to_wake = 0;
     {
       std::lock_guard lock{mutex_};
       while (!timers_.empty() && timers_.begin()->first <= now) {
-        const std::size_t lane = timers_.extract(timers_.begin()).mapped();
-        any |= unpark_lane(lane, now);
+        unpark(timers_.extract(timers_.begin()).mapped(), now);
       }
-      if (!timers_.empty()) next = timers_.begin()->first;
+      while (batch.first != nullptr) add(batch.pop());
+      turn.done = std::exchange(done_, {});
+      if (!timers_.empty()) turn.due = timers_.begin()->first;
+      waiting_ = turn.done.first == nullptr;
+      to_wake = smaller(idle_, ready_count_);
     }
-    if (any) work_.notify_all();
-    return next;
+    for (; to_wake > 0; --to_wake) work_.notify_one();
+    return turn;
   }
 
   /// For the dispatcher: takes back what has not started and is `wanted`.
@@ -163,13 +157,16 @@ class Lanes {
       wake_();
       lock.lock();
     }
-    while (ready_count_ == 0 && !closed_) {
-      ++idle_;
-      work_.wait(lock);
-      --idle_;
+    while (chunk.runs.empty()) {
+      while (ready_count_ == 0 && !closed_) {
+        ++idle_;
+        work_.wait(lock);
+        --idle_;
+      }
+      if (ready_count_ == 0) return false;
+      take(chunk);
     }
-    if (ready_count_ == 0) return false;
-    take(chunk);
+    if (ready_count_ > 0 && idle_ > 0) work_.notify_one();  // who is woken wakes the next
     return true;
   }
 
@@ -218,24 +215,24 @@ class Lanes {
     ready_[(ready_first_ + ready_count_++) % ready_.size()] = index;
   }
 
-  bool unpark_lane(std::size_t index, Instant now) {
+  void unpark(std::size_t index, Instant now) {
     Lane& lane = lanes_[index];
     Items due;
     for (Parked& parked : lane.parked) {
       if (parked.due <= now) due.append(std::exchange(parked.items, {}));
     }
     std::erase_if(lane.parked, [](const Parked& parked) { return parked.items.size == 0; });
-    if (due.size == 0) return false;
+    if (due.size == 0) return;
     parked_items_ -= due.size;
     queued_ += due.size;
     due.append(std::exchange(lane.items, {}));  // the key's newer messages were parked with it
     lane.items = due;
     activate(index);
-    return true;
   }
 
   /// Returns whether the dispatcher is to be woken.
   bool finish(Chunk& chunk) {
+    bool news = chunk.done.first != nullptr;
     for (Run& run : chunk.runs) {
       Lane& lane = lanes_[run.lane];
       for (Parked& parked : run.parked) {
@@ -248,14 +245,13 @@ class Lanes {
         parked_items_ += parked.items.size;
         timers_.emplace(parked.due, run.lane);
         lane.parked.push_back(std::move(parked));
-        timers_changed_ = true;
+        news = true;
       }
       lane.active = false;
       if (lane.items.first != nullptr) activate(run.lane);
     }
     chunk.runs.clear();
     done_.append(std::exchange(chunk.done, {}));
-    const bool news = done_.first != nullptr || std::exchange(timers_changed_, false);
     return news && std::exchange(waiting_, false);
   }
 
@@ -291,8 +287,7 @@ class Lanes {
   std::size_t queued_ = 0;
   std::atomic<std::size_t> parked_items_{0};  ///< written under the lock
   std::size_t idle_ = 0;
-  bool waiting_ = false;
-  bool timers_changed_ = false;
+  bool waiting_ = false;  ///< the dispatcher wants to be woken
   bool closed_ = false;
 };
 

@@ -78,7 +78,7 @@ class MemoryKeyStore {
       if (entry.until > now) return Claim{Claim::State::in_progress, 0, 0, entry.until - now};
     }
     Entry& entry = shard.at(index);
-    entry.until = now + lease;
+    entry.until = after(now, lease);
     entry.fence = ++shard.last_fence;
     return Claim{Claim::State::acquired, entry.fence, std::uint64_t{number} << 32 | index, lease};
   }

@@ -61,7 +61,7 @@ class RetryStage {
     const Backoff policy{options_.initial, options_.max, options_.factor, options_.jitter};
     const Duration delay =
         error.again() ? error.retry_after : backoff(policy, delivery.attempt(), context.random());
-    if (now + delay - history.first_failure > options_.total) {
+    if (delay > options_.total - (now - history.first_failure)) {
       return give_up(error, "gave up because the next attempt would begin too late");
     }
     error.retry_after = delay;

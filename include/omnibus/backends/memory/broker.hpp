@@ -156,7 +156,8 @@ class Topic {
   }
   /// To be called after a group finished something: publishers may wait for room.
   void room_made() {
-    if (waiting_.load(std::memory_order_acquire) == 0) return;
+    // A read-modify-write, so that either this sees who waits or they see the room.
+    if (waiting_.fetch_add(0) == 0) return;
     std::lock_guard lock{mutex_};
     space_.notify_all();
   }
@@ -166,11 +167,9 @@ class Topic {
                         std::optional<std::chrono::steady_clock::time_point>& deadline) {
     std::unique_lock lock{mutex_};
     const Record* record = log_.append(message, needed());
-    if (record == nullptr && Log::size_of(message) > limits_.log_bytes) {
-      return Error::make(Errc::too_large, "publish", "the message is larger than log_bytes");
-    }
+    if (record == nullptr && Log::size_of(message) > log_.largest()) return too_large();
     if (record == nullptr && how.wait_for_room) {
-      if (!deadline) deadline = std::chrono::steady_clock::now() + how.timeout;
+      if (!deadline) deadline = after(std::chrono::steady_clock::now(), how.timeout);
       waiting_.fetch_add(1);
       space_.wait_until(lock, *deadline, [&] {
         return (record = log_.append(message, needed())) != nullptr;
@@ -188,15 +187,17 @@ class Topic {
 
   Result<Receipt> store_delayed(const Outgoing& outgoing) {
     std::lock_guard lock{mutex_};
-    if (Log::size_of(outgoing.message) > limits_.log_bytes) {
-      return Error::make(Errc::too_large, "publish", "the message is larger than log_bytes");
-    }
+    if (Log::size_of(outgoing.message) > log_.largest()) return too_large();
     if (delayed_.size() >= limits_.delayed) {
       return Error::make(Errc::window_full, "publish", "too many delayed messages");
     }
-    delayed_.emplace(clock_.now() + outgoing.delay, Message{outgoing.message});
+    delayed_.emplace(after(clock_.now(), outgoing.delay), Message{outgoing.message});
     next_due_.store(delayed_.begin()->first.time_since_epoch().count());
     return Receipt{};
+  }
+
+  static Error too_large() {
+    return Error::make(Errc::too_large, "publish", "the message is too large for log_bytes");
   }
 
   std::uint64_t needed() const noexcept {

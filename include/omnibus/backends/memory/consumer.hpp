@@ -169,7 +169,7 @@ class Consumer {
     switch (settlement.kind) {
       case Settlement::Kind::release: return group.release(self_, record, settlement.attempts);
       case Settlement::Kind::later:
-        group.keep_for(clock_.now() + settlement.delay,
+        group.keep_for(after(clock_.now(), settlement.delay),
                        {Message{record.message}, record.position, settlement.attempts,
                         group.partition_of(record), nullptr});
         break;
@@ -187,7 +187,7 @@ class Consumer {
     if (settlement.kind == Settlement::Kind::done) return;
     message.holder = nullptr;
     message.attempts = settlement.attempts;
-    group_->group.keep_for(clock_.now() + settlement.delay, std::move(message));
+    group_->group.keep_for(after(clock_.now(), settlement.delay), std::move(message));
   }
 
   void leave() {

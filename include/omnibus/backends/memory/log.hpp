@@ -105,6 +105,8 @@ class Log {
   }
 
   std::size_t bytes() const noexcept { return bytes_; }
+  /// The largest record that can ever be appended: one segment, with the newest message, stays.
+  std::size_t largest() const noexcept { return max_bytes_ - usual_segment(); }
 
  private:
   static constexpr std::size_t segment_bytes = 256 * 1024;
@@ -117,10 +119,13 @@ class Log {
     std::size_t room() const noexcept { return capacity - used; }
   };
 
+  std::size_t usual_segment() const noexcept {
+    return detail::smaller(segment_bytes, max_bytes_ / 4);
+  }
+
   bool add_segment(std::size_t size, std::uint64_t needed) {
     // At least four segments fit, so that old ones can go while new ones are written.
-    const std::size_t capacity = detail::larger(size, detail::smaller(segment_bytes, max_bytes_ / 4));
-    if (size > max_bytes_) return false;
+    const std::size_t capacity = detail::larger(size, usual_segment());
     Segment fresh;
     while (bytes_ + capacity > max_bytes_) {
       // The front may go when the first record behind it is not above what is needed.
