@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# Redis. Sourced after common.sh.
+
+redis_configure() {
+    new_server "$1" redis
+    new_port "$1" port
+}
+
+# OMNIBUS_REDIS_ARGS comes last and so wins, for instance "--appendfsync always".
+redis_launch() {
+    local dir=$OMNIBUS_BROKERS_DIR/$1 extra
+    read -ra extra <<<"${OMNIBUS_REDIS_ARGS:-}"
+    run_server "$1" redis-server --bind 127.0.0.1 --port "$(server_port "$1")" --dir "$dir/data" \
+        --save "" --appendonly yes --appendfsync everysec "${extra[@]}"
+}
+
+# While it loads its data, Redis answers -LOADING.
+redis_ready() {
+    [[ $(ask "$(server_port "$1")" 'PING\r\n' 7) == "$(hex_of $'+PONG\r\n')" ]]
+}
+
+redis_assemble() { :; } # there is only one
+
+redis_endpoint() { printf 'redis://127.0.0.1:%s' "$(server_port "$1")"; }
+
+# redis-cli reads no server's address from the environment.
+redis_exec() {
+    local name=$1 command=$2
+    shift 2
+    [[ $command != redis-cli ]] || set -- -h 127.0.0.1 -p "$(server_port "$name")" "$@"
+    exec "$command" "$@"
+}
+
+redis_could_not_bind() { grep -q 'Address already in use' "$OMNIBUS_BROKERS_DIR/$1/log"; }
