@@ -63,6 +63,11 @@ class BusSubscription final : public RunningSubscription, private DeliveryContex
   std::uint64_t random() noexcept override {
     return mix64(random_.fetch_add(1, std::memory_order_relaxed));
   }
+  void report(const Error* problem) override {
+    if constexpr (requires { observer_.consumer(spec_.topic, spec_.group, problem); }) {
+      observer_.consumer(spec_.topic, spec_.group, problem);
+    }
+  }
   void notify(DeliveryEvent event, const Delivery& delivery, const Error* error) override {
     if (event == DeliveryEvent::dead_lettered) dead_lettered_.fetch_add(1, std::memory_order_relaxed);
     if (event == DeliveryEvent::dropped) dropped_.fetch_add(1, std::memory_order_relaxed);

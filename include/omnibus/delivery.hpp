@@ -42,6 +42,8 @@ class DeliveryContext {
   virtual std::string_view group() const noexcept = 0;
   /// 64 random bits, for jitter.
   virtual std::uint64_t random() noexcept = 0;
+  /// Tells observers that the consumer is registered (nullptr) or what is wrong with it.
+  virtual void report(const Error* problem) = 0;
   /// Tells observers and counters.
   virtual void notify(DeliveryEvent event, const Delivery& delivery, const Error* error) = 0;
 };

@@ -234,12 +234,15 @@ class Dispatcher final : private Intake {
   }
 
   void report(const Error* problem) override {
-    std::lock_guard lock{problem_mutex_};
-    if (problem) {
-      problem_ = *problem;
-    } else {
-      problem_.reset();
+    {
+      std::lock_guard lock{problem_mutex_};
+      if (problem != nullptr) {
+        problem_ = *problem;
+      } else {
+        problem_.reset();
+      }
     }
+    context_.report(problem);
   }
 
   void give_back(Items items) {

@@ -157,7 +157,7 @@ class EventBus {
   /// broker says later is shown in `health` and told to the observer.
   template <class H>
   Subscription subscribe(std::string_view topic, H&& handler, SubscribeOptions options = {}) {
-    detail::check_pipeline<std::remove_cvref_t<H>>();
+    (void)detail::check_pipeline<std::remove_cvref_t<H>>();
     require(is_topic_name(topic), "subscribe: topic is no topic name");
     require(options.concurrency >= 1 && options.concurrency <= 1024,
             "subscribe: concurrency must be 1 to 1024");

@@ -16,6 +16,8 @@
 //     void dropped(const Delivery&);                        // a stage ended it without the handler
 //     void duplicate(const Delivery&);                      // already done: the handler did not run
 //     void given_back(const Delivery&);                     // unhandled, back to the broker
+//     void consumer(std::string_view topic, std::string_view group, const Error* problem);
+//                                       // a subscription is registered (nullptr), or why it is not
 //
 // `published` is called when the ending is known, which may be after the message was delivered.
 // Thread safety: hooks are called from many threads at once. They must not throw and should not

@@ -17,6 +17,7 @@ class NoContext final : public omnibus::DeliveryContext {
   const omnibus::Clock& clock() const noexcept override { return clock_; }
   std::string_view group() const noexcept override { return "bench"; }
   std::uint64_t random() noexcept override { return 0; }
+  void report(const omnibus::Error*) override {}
   void notify(omnibus::DeliveryEvent, const omnibus::Delivery&, const omnibus::Error*) override {}
 
  private:

@@ -90,7 +90,8 @@ class MemoryKeyStore {
     if (index == none) return fenced("complete");
     Entry& entry = shard.at(index);
     entry.completed = true;
-    entry.until += keep_ - claim.lease;  // from the time of the claim, without asking the clock
+    // From the time of the claim, without asking the clock; a lease without end is kept for ever.
+    if (entry.until != Instant::max()) entry.until = after(entry.until - claim.lease, keep_);
     shard.append_completed(index);
     return {};
   }

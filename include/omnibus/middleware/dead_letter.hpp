@@ -16,7 +16,8 @@ namespace omnibus {
 /// Publishes what the stages to its left gave up on to `topic`, raw bytes and headers as they were,
 /// with reason, origin and attempts in headers `omnibus-dead-*`. The original is settled after the
 /// broker has confirmed the dead letter, never before; when `topic` refuses, the message stays.
-/// A dead letter has the id of its message; a duplicate of that message may get one of its own.
+/// A dead letter has the id of its message: a duplicate of the message may get one of its own, and
+/// groups that share a dead-letter topic may each write one.
 /// Errors: throws std::invalid_argument for a name no broker takes.
 inline Chain<DeadLetterStage> dead_letter(std::string topic) {
   if (!is_topic_name(topic)) {

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -21,7 +22,7 @@ struct IdempotentOptions {
   Duration lease = std::chrono::minutes{5};  ///< longer than any handler takes
   /// The key of a delivery; nullptr: the message id. Never derive it from the body: equal bodies
   /// need not be the same message. An empty key is handled without a claim.
-  std::string_view (*key)(const Delivery&) = nullptr;
+  std::string (*key)(const Delivery&) = nullptr;
 };
 
 /// The stage that `idempotent` makes.
@@ -37,8 +38,9 @@ class IdempotentStage {
   }
 
   Result<> operator()(Next next, Delivery& delivery) const {
+    const std::string chosen = options_.key ? options_.key(delivery) : std::string{};
     const IdempotencyKey key{delivery.group(), delivery.topic(),
-                             options_.key ? options_.key(delivery) : delivery.id()};
+                             options_.key ? std::string_view{chosen} : delivery.id()};
     if (key.key.empty()) return next(delivery);
     if (const auto* past = delivery.history(); past != nullptr && past->claim_to_complete != 0) {
       return complete(delivery, key, {Claim::State::acquired, past->claim_to_complete,
