@@ -25,6 +25,7 @@
 #include <omnibus/detail/parking_lot.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/unique_function.hpp>
+#include <omnibus/dispatch_options.hpp>
 #include <omnibus/handler.hpp>
 #include <omnibus/subscription_spec.hpp>
 
@@ -33,24 +34,6 @@
 // go on while handlers take their time.
 
 namespace omnibus {
-
-/// What a dispatcher keeps to.
-struct DispatchOptions {
-  std::size_t concurrency = 1;     ///< workers: handlers that run at once
-  std::size_t window = 1024;       ///< unsettled messages
-  std::size_t window_waiting = 8192;  ///< and more of them that wait for another attempt
-  std::size_t window_bytes = 0;    ///< unsettled payload bytes
-  Order order = Order::strict;
-  bool observed = false;           ///< tell the context of each delivery, not of the rare events alone
-};
-
-/// Numbers that a dispatcher keeps up to date. Thread safety: read them from any thread.
-struct DispatchCounters {
-  std::atomic<std::uint64_t> handled{0};
-  std::atomic<std::uint64_t> retried{0};
-  std::atomic<std::uint64_t> given_back{0};
-  std::atomic<std::size_t> in_flight{0};
-};
 
 /// Runs one subscription. `C` is the backend's consumer.
 /// Thread safety: `stop`, `finished` and the counters from any thread; the rest from the owner's.
@@ -211,16 +194,17 @@ class Dispatcher final : private Intake {
       return item.delivery->partition() == partition;
     };
     give_back(arrived_.extract(of_it));
-    give_back(lanes_.withdraw(of_it));
     while (true) {
       const Items done = lanes_.exchange({}, Instant::min()).done;
       settle(done);
+      give_back(lanes_.withdraw(of_it));  // also what has failed since and waits for its next attempt
       if (count_partition(partition) == 0) return true;
       const Instant now = context_.clock().now();
       if (now >= until) return false;
       if (done.size > 0) continue;
+      const Duration wait = detail::smaller<Duration>(until - now, std::chrono::hours{1});
       std::unique_lock lock{returned_mutex_};
-      returned_signal_.wait_for(lock, until - now, [this] { return returned_; });
+      returned_signal_.wait_for(lock, wait, [this] { return returned_; });
       returned_ = false;
     }
   }

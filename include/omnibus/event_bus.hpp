@@ -36,6 +36,7 @@ namespace omnibus {
 /// malformed. Reconnecting is the backend's job.
 /// Thread safety: all members may be called from any thread, handlers included.
 /// Lifetime: destroy subscriptions before the bus, and an observer after it.
+// Result and Subscription are [[nodiscard]] themselves; said again here, g++ needs half the lines.
 template <Backend B, class Observer = NoObserver>
 class EventBus {
  public:
@@ -70,7 +71,8 @@ class EventBus {
   /// means that it does not: invalid_argument, too_large, encode_failed, closed, window_full,
   /// rejected, unroutable, not_found, access_denied, topology_mismatch, unavailable, unsupported.
   template <class E>
-  Result<Receipt> publish(std::string_view topic, const E& event, const PublishOptions& options = {}) {
+  [[nodiscard("check the Result or call .value()")]] Result<Receipt> publish(
+      std::string_view topic, const E& event, const PublishOptions& options = {}) {
     detail::check_event<E>();
     detail::EncodedMessage encoded;
     detail::UuidText id;
@@ -87,16 +89,15 @@ class EventBus {
   template <class E, class Done>
   void publish_async(std::string_view topic, const E& event, Done&& done,
                      const PublishOptions& options = {}) {
-    static_assert(std::is_invocable_v<Done&, Result<Receipt>>,
-                  "omnibus: publish_async takes a callable (omnibus::Result<omnibus::Receipt>)");
     detail::check_event<E>();
     detail::EncodedMessage encoded;
     detail::UuidText id;
     if (Result<> ready = prepare(encoded, id, topic, event, options); !ready) {
-      done(Result<Receipt>{std::move(ready.error())});
+      detail::completion(std::forward<Done>(done))(std::move(ready.error()));
       return;
     }
-    Outgoing outgoing{encoded.message, options.delay.value, std::forward<Done>(done)};
+    Outgoing outgoing{encoded.message, options.delay.value,
+                      detail::completion(std::forward<Done>(done))};
     if constexpr (detail::observes_publishes<Observer>) {
       outgoing.done = [this, name = std::string{topic}, copy = Message{encoded.message},
                        then = std::move(outgoing.done)](Result<Receipt> result) mutable {
@@ -144,7 +145,8 @@ class EventBus {
   }
 
   /// Blocks until everything published before has its ending. Errors: timed_out.
-  Result<> flush(Duration timeout = std::chrono::seconds{30}) {
+  [[nodiscard("check the Result or call .value()")]] Result<> flush(
+      Duration timeout = std::chrono::seconds{30}) {
     return backend_.flush(after(std::chrono::steady_clock::now(), timeout));
   }
 
@@ -156,7 +158,8 @@ class EventBus {
   /// Errors: throws std::invalid_argument, naming the option, for what can never work. What the
   /// broker says later is shown in `health` and told to the observer.
   template <class H>
-  Subscription subscribe(std::string_view topic, H&& handler, SubscribeOptions options = {}) {
+  [[nodiscard("delivery stops when the Subscription is destroyed; keep it")]] Subscription subscribe(
+      std::string_view topic, H&& handler, SubscribeOptions options = {}) {
     (void)detail::check_pipeline<std::remove_cvref_t<H>>();
     require(is_topic_name(topic), "subscribe: topic is no topic name");
     require(options.concurrency >= 1 && options.concurrency <= 1024,
@@ -193,7 +196,7 @@ class EventBus {
   }
 
   /// Blocks until `stop`, then closes. Returns what `close` returns.
-  Result<> run() {
+  [[nodiscard("check the Result or call .value()")]] Result<> run() {
     stop_signal_.wait();
     return close(options_.close_timeout);
   }
@@ -207,7 +210,7 @@ class EventBus {
   /// call from another thread, waits.
   /// Errors: timed_out while a handler still runs or messages have no ending: they are not settled
   /// and come again; whatever closing the connections met.
-  Result<> close(Duration timeout) {
+  [[nodiscard("check the Result or call .value()")]] Result<> close(Duration timeout) {
     const auto deadline = after(std::chrono::steady_clock::now(), timeout);
     const auto running = [this] {
       std::lock_guard lock{mutex_};

@@ -37,6 +37,20 @@ consteval void check_event() {
                 "event, std::string& out)");
 }
 
+/// A completion as backends take it. Says what is wrong with what is none, in one sentence.
+template <class Done>
+PublishDone completion(Done&& done) {
+  constexpr bool good = std::is_invocable_v<Done&, Result<Receipt>>;
+  static_assert(good,
+                "omnibus: this is no completion of publish_async. Write a callable "
+                "(omnibus::Result<omnibus::Receipt>)");
+  if constexpr (good) {
+    return std::forward<Done>(done);
+  } else {
+    return {};
+  }
+}
+
 /// An event as a message, with the bytes that the event itself does not hold. The message views
 /// `bytes`, the event, the options and the id, so that it stays where it is.
 struct EncodedMessage {

@@ -31,9 +31,13 @@ struct JsonCodec {
 
   static Result<E> decode(std::string_view bytes) {
     try {
+      // A NUL is never part of JSON text, but the parser would take it for the end.
+      if (bytes.find('\0') != std::string_view::npos) return refused("a NUL byte");
       bool too_deep = false;
-      const auto shallow = [&too_deep](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-        if (depth > max_depth) too_deep = true;
+      using Event = nlohmann::json::parse_event_t;
+      const auto shallow = [&too_deep](int depth, Event event, nlohmann::json&) {
+        const bool opens = event == Event::array_start || event == Event::object_start;
+        if (opens && depth >= max_depth) too_deep = true;  // depth: how many are open around it
         return !too_deep;
       };
       const auto value = nlohmann::json::parse(bytes, shallow);

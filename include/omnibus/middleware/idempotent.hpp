@@ -103,12 +103,20 @@ class IdempotentStage {
 /// remembers. A failed or dead-lettered message releases its key, so that it can be redriven.
 /// Errors: key_mismatch (permanent) for a key with another payload; while the store fails, nothing
 /// is handled and the message waits. Lifetime: the store must outlive the subscription.
-template <KeyStore S>
-Chain<IdempotentStage<S>> idempotent(S& store, IdempotentOptions options = {}) {
-  return {std::tuple{IdempotentStage<S>{store, options}}};
+template <class S>
+auto idempotent(S& store, IdempotentOptions options = {}) {
+  constexpr bool good = KeyStore<S>;
+  static_assert(good,
+                "omnibus: this is no key store. Write one with claim, complete and release, see "
+                "omnibus/idempotency/store.hpp, or take omnibus::MemoryKeyStore");
+  if constexpr (good) {
+    return Chain<IdempotentStage<S>>{std::tuple{IdempotentStage<S>{store, options}}};
+  } else {
+    return Chain<>{};
+  }
 }
 /// A temporary store would be gone before the first message.
-template <KeyStore S>
-Chain<IdempotentStage<S>> idempotent(const S&& store, IdempotentOptions options = {}) = delete;
+template <class S>
+Chain<> idempotent(const S&& store, IdempotentOptions options = {}) = delete;
 
 }  // namespace omnibus

@@ -45,6 +45,7 @@ class RetryStage {
   Result<> operator()(Next next, Delivery& delivery) const {
     Result<> result = detail::guarded([&] { return next(delivery); });
     if (result || result.error().code == Errc::interrupted) return result;
+    delivery.mark_attempted();  // also when a stage to the left failed before the handler began
     decide(result.error(), delivery);
     return result;
   }

@@ -180,6 +180,8 @@ class Group {
   }
 
   void hand_over(Partition& partition) {
+    const auto index = static_cast<std::int32_t>(&partition - partitions_.data());
+    for (Member* each : members_) std::erase(each->to_give_up, index);  // no longer wanted
     partition.owner = partition.heir;
     partition.asked_back = false;
     has_news_ = true;

@@ -105,8 +105,9 @@ class Log {
   }
 
   std::size_t bytes() const noexcept { return bytes_; }
-  /// The largest record that can ever be appended: one segment, with the newest message, stays.
-  std::size_t largest() const noexcept { return max_bytes_ - usual_segment(); }
+  /// The largest record that fits at any time: beside it the segment with the newest record stays,
+  /// which may be as large.
+  std::size_t largest() const noexcept { return max_bytes_ / 2; }
 
  private:
   static constexpr std::size_t segment_bytes = 256 * 1024;

@@ -1,0 +1,14 @@
+// expect: this is no key store. Write one with claim, complete and release
+// SPDX-License-Identifier: MIT
+#include <omnibus/omnibus.hpp>
+
+#include "orders.hpp"
+
+void use(Bus& bus) {
+#ifdef CORRECTED
+  ob::MemoryKeyStore seen;
+#else
+  std::string seen;
+#endif
+  auto subscription = bus.subscribe("orders", charge | ob::idempotent(seen));
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#include <omnibus/delivery.hpp>
+
+#include "catch.hpp"
+#include "unit/tools.hpp"
+
+using namespace omnibus;
+using namespace omnibus::unit;
+
+TEST_CASE("a delivery counts attempts of its handler, those of others before it included") {
+  FakeContext context;
+  Received received{context, message_of("1", "k"), 2};
+  Delivery& delivery = received.delivery;
+  CHECK(delivery.attempt() == 3);
+  CHECK(delivery.redelivered());
+  CHECK(delivery.attempts_made() == 2);
+  delivery.begin_again();  // the handler was not called: the attempt is still to be made
+  CHECK(delivery.attempt() == 3);
+  delivery.mark_attempted();
+  CHECK(delivery.attempts_made() == 3);
+  delivery.begin_again();
+  CHECK(delivery.attempt() == 4);
+  CHECK(delivery.attempts_made() == 3);
+  CHECK_FALSE(delivery.attempted());
+}
+
+TEST_CASE("a delivery remembers the first error and the last, and when it first failed") {
+  FakeContext context;
+  Received received{context, message_of("1", "k")};
+  Delivery& delivery = received.delivery;
+  CHECK(delivery.history() == nullptr);
+  const Instant first = context.time.now();
+  (void)delivery.remember(retryable("first"), first);
+  context.time.advance(1s);
+  (void)delivery.remember(retryable("second"), context.time.now());
+  REQUIRE(delivery.history() != nullptr);
+  CHECK(delivery.history()->first_failure == first);
+  CHECK(delivery.history()->first_error.context == "first");
+  CHECK(delivery.history()->last_error.context == "second");
+}
+
+TEST_CASE("a copy of a delivery's message outlives it") {
+  FakeContext context;
+  Message copy;
+  {
+    Received received{context, message_of("1", "k", "payload")};
+    copy = received.delivery.message();
+  }
+  CHECK(copy.payload == "payload");
+}
