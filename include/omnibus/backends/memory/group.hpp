@@ -72,8 +72,6 @@ class Group {
     rebalance();
     for (Member* each : members_) rewind(*each);
   }
-  bool empty() const noexcept { return members_.empty(); }
-  const std::vector<Member*>& members() const noexcept { return members_; }
 
   /// Moves a member that fell behind what is done, so that it stands on a record that is kept.
   void catch_up(Member& member) const noexcept {
