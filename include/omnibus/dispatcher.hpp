@@ -24,6 +24,7 @@
 #include <omnibus/detail/latch.hpp>
 #include <omnibus/detail/parking_lot.hpp>
 #include <omnibus/detail/smaller.hpp>
+#include <omnibus/detail/thread.hpp>
 #include <omnibus/detail/unique_function.hpp>
 #include <omnibus/dispatch_options.hpp>
 #include <omnibus/handler.hpp>
@@ -66,7 +67,7 @@ class Dispatcher final : private Intake {
     for (std::size_t i = 0; i < options_.concurrency; ++i) {
       workers_.emplace_back([this] { work(); });
     }
-    thread_ = std::thread{[this] { dispatch(); }};
+    thread_ = detail::DeepThread{[this] { dispatch(); }};
     started_.arrive();  // from now on handlers may ask on_own_thread
   }
 
@@ -90,7 +91,7 @@ class Dispatcher final : private Intake {
     for (const auto& worker : workers_) {
       if (worker.get_id() == self) return true;
     }
-    return thread_.get_id() == self;
+    return thread_.is_current();
   }
 
   /// Joins all threads. Blocks until the running handlers return.
@@ -392,7 +393,7 @@ class Dispatcher final : private Intake {
   bool ended_ = false;
 
   std::vector<std::thread> workers_;
-  std::thread thread_;
+  detail::DeepThread thread_;
 };
 
 }  // namespace omnibus

@@ -289,7 +289,7 @@ void add_lifecycle_cases(Suite<F>& suite) {
   suite.template add<groups | order | redelivers>(
       "graceful stops under load lose nothing and repeat nothing",
       [](auto& f) { graceful_stops_lose_and_repeat_nothing(f); });
-  suite.template add<attempts>("what has not started goes back as if it had never come",
+  suite.template add<untouched>("what has not started goes back as if it had never come",
                                [](auto& f) { what_has_not_started_goes_back_untouched(f); });
   suite.template add<keeps | order>("close inside a handler begins the end and returns at once",
                                     [](auto& f) { close_inside_a_handler_begins_the_end(f); });

@@ -32,6 +32,9 @@
 //     void answer(std::string topic, Errc, int times);  // the next publishes there end like this
 //     std::size_t answered(std::string topic);          // how many have ended like this
 //     Backend::Config small_config(std::string group);  // a broker with a window of 64 KiB
+//
+// A fixture with a member `counts_deliveries` says that its broker counts as an attempt what was
+// delivered and given back without having begun.
 
 namespace conformance {
 
@@ -68,7 +71,7 @@ void expect_equal(const A& is, const B& should, const Parts&... parts) {
 /// What a case needs of the backend or of the fixture.
 enum Need : unsigned {
   nothing = 0,
-  keeps = 1u << 0,  ///< what was published before the subscription comes too
+  keeps = 1u << 0,  ///< what was published before any subscription comes too
   groups = 1u << 1,
   redelivers = 1u << 2,
   order = 1u << 3,
@@ -79,6 +82,8 @@ enum Need : unsigned {
   crash = 1u << 8,    ///< the fixture can kill consumers
   answers = 1u << 9,  ///< the fixture can make publishes fail
   small = 1u << 10,   ///< the fixture has a broker with a small window
+  retains = 1u << 11,    ///< every new group gets what was published before it
+  untouched = 1u << 12,  ///< what was not begun does not count as an attempt
 };
 
 /// What a fixture and its backend offer, as a set of Needs.
@@ -93,6 +98,8 @@ consteval unsigned offers() {
   if (can.replay_by_position) offered |= Need::positions;
   if (can.replay_by_time) offered |= Need::times;
   if (can.counts_attempts) offered |= Need::attempts;
+  if (can.retains) offered |= Need::retains;
+  if (can.counts_attempts && !requires { F::counts_deliveries; }) offered |= Need::untouched;
   if (requires(F & f, Bus<F> & bus) { f.crash(bus); }) offered |= Need::crash;
   if (requires(F & f) { f.answer(std::string{}, ob::Errc::rejected, 1); }) offered |= Need::answers;
   if (requires(F & f) { f.small_config(std::string{}); }) offered |= Need::small;
@@ -103,7 +110,8 @@ consteval unsigned offers() {
 inline std::string names_of(unsigned needs) {
   constexpr std::string_view names[] = {"keeps",  "groups",    "redelivers", "order",
                                         "delays", "positions", "times",      "attempts",
-                                        "crash",  "answers",   "small"};
+                                        "crash",  "answers",   "small",      "retains",
+                                        "untouched"};
   std::string text;
   for (std::size_t i = 0; i < std::size(names); ++i) {
     if ((needs >> i & 1u) != 0) text.append(text.empty() ? "" : ", ").append(names[i]);

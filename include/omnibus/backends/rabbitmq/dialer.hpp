@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <omnibus/backends/rabbitmq/connection.hpp>
+#include <omnibus/backoff.hpp>
+#include <omnibus/detail/hash.hpp>
+#include <omnibus/detail/thread.hpp>
+#include <omnibus/detail/uuid.hpp>
+#include <omnibus/detail/unique_function.hpp>
+
+// Connecting, again and again, without keeping anybody waiting.
+
+namespace omnibus::rabbitmq {
+
+/// How long to wait between attempts. Short at most: what is at the other end is a broker that
+/// restarts, and confirms shall flow again within a second of its return.
+inline constexpr Backoff reconnect_backoff{.initial = std::chrono::milliseconds{100},
+                                           .max = std::chrono::milliseconds{500}};
+/// After an answer that will not change by itself: wrong password, another declaration.
+inline constexpr Duration reconsider = std::chrono::seconds{2};
+
+/// When to connect next, and where. A small state machine.
+class Redial {
+ public:
+  /// What went wrong has been noted: the next attempt is not due before some time.
+  void failed(Instant now, bool may_pass, std::size_t endpoints) {
+    ++attempt_;
+    endpoint_ = (endpoint_ + 1) % endpoints;
+    const Duration pause = backoff(reconnect_backoff, attempt_, omnibus::detail::mix64(random_++));
+    due_ = after(now, may_pass ? pause : reconsider);
+  }
+  /// It worked, for a while at least.
+  void worked() noexcept { attempt_ = 0; }
+  Instant due() const noexcept { return due_; }
+  std::size_t endpoint() const noexcept { return endpoint_; }
+
+ private:
+  std::uint32_t attempt_ = 0;
+  std::size_t endpoint_ = 0;
+  Instant due_ = Instant::min();
+  std::uint64_t random_ = omnibus::detail::entropy64();
+};
+
+/// Connects on a thread of its own, because resolving and shaking hands block.
+/// Thread safety: one thread at a time; `ready` is called on another one.
+class Dialer {
+ public:
+  using Outcome = Result<std::unique_ptr<Connection>>;
+
+  /// `ready` says that there is an outcome to take.
+  explicit Dialer(omnibus::detail::UniqueFunction<void()> ready) : ready_{std::move(ready)} {}
+
+  bool busy() const noexcept { return thread_.joinable(); }
+
+  void dial(const Endpoint& endpoint, const ConnectOptions& options) {
+    thread_ = omnibus::detail::DeepThread{[this, endpoint, options] {
+      Outcome outcome = Connection::open(endpoint, options);
+      {
+        std::lock_guard lock{mutex_};
+        outcome_.emplace(std::move(outcome));
+      }
+      ready_();
+    }};
+  }
+
+  /// The outcome, once it is there.
+  std::optional<Outcome> take() {
+    std::optional<Outcome> taken;
+    {
+      std::lock_guard lock{mutex_};
+      taken.swap(outcome_);
+    }
+    if (taken) thread_.join();
+    return taken;
+  }
+
+ private:
+  omnibus::detail::UniqueFunction<void()> ready_;
+  std::mutex mutex_;
+  std::optional<Outcome> outcome_;
+  omnibus::detail::DeepThread thread_;  // last: it is joined first
+};
+
+}  // namespace omnibus::rabbitmq

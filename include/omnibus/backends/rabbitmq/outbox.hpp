@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <omnibus/backend.hpp>
+#include <omnibus/backends/rabbitmq/routes.hpp>
+#include <omnibus/error.hpp>
+
+// The messages that have been submitted and have no ending yet, in order, and what confirms, returns
+// and a lost connection mean for them. No I/O: the publisher's thread drives it.
+
+namespace omnibus::rabbitmq {
+
+/// A ring of messages on their way. One side adds, the other one takes; each side is one thread at a
+/// time. A slot is used again, with its memory.
+class Outbox {
+ public:
+  struct Slot {
+    std::string frames;  ///< the whole message, encoded
+    std::string id;      ///< of the message, to know it when it is returned
+    PublishDone done;
+    Route* route = nullptr;
+    std::int32_t shard = 0;
+    Instant deadline{};
+    std::size_t body_size = 0;
+    std::uint64_t tag = 0;      ///< its number on this connection; 0: not written there
+    bool ever_written = false;  ///< the broker may have it
+    bool ended = false;
+    std::string returned;       ///< why the broker returned it; empty: it did not
+  };
+
+  Outbox(std::size_t window, std::size_t window_bytes)
+      : window_{window},
+        window_bytes_{window_bytes},
+        slots_(ring_size(window)),
+        by_tag_(slots_.size(), none) {}
+
+  // ── the side that adds ─────────────────────────────────────────────────────────────────────────
+
+  /// True when a message fits; a message larger than the window fits when nothing else is there.
+  bool has_room() const noexcept {
+    const std::uint64_t count = tail_.load(std::memory_order_relaxed) - head_.load();
+    return count == 0 || (count < window_ && bytes_.load() < window_bytes_);
+  }
+  /// The slot to fill, when there is room.
+  Slot& next_free() noexcept { return slots_[index(tail_.load(std::memory_order_relaxed))]; }
+  /// The slot is filled.
+  void push() noexcept {
+    const std::size_t size = next_free().frames.size();
+    lower_earliest(next_free().deadline);
+    bytes_.fetch_add(size);
+    pushed_bytes_.fetch_add(size);
+    tail_.fetch_add(1);
+  }
+  std::uint64_t tail() const noexcept { return tail_.load(); }
+
+  // ── the side that takes ────────────────────────────────────────────────────────────────────────
+
+  /// Everything before this has its ending. Safe from any thread.
+  std::uint64_t head() const noexcept { return head_.load(); }
+  /// Bytes that have been added and not been written. Safe from any thread.
+  std::size_t unwritten_bytes() const noexcept {
+    const std::size_t written = written_bytes_.load();
+    return pushed_bytes_.load() - written;
+  }
+
+  /// The next message to write; nullptr when there is none.
+  Slot* to_write() noexcept {
+    for (; next_ < tail_.load(); ++next_) {
+      Slot& slot = slots_[index(next_)];
+      if (!slot.ended) return may_write() ? &slot : nullptr;
+    }
+    return nullptr;
+  }
+  /// What `to_write` returned has been written.
+  void written() noexcept {
+    Slot& slot = slots_[index(next_)];
+    slot.tag = ++last_tag_;
+    by_tag_[slot.tag & mask()] = next_;
+    if (!slot.ever_written) written_bytes_.fetch_add(slot.frames.size());
+    slot.ever_written = true;
+    ++next_;
+  }
+  /// False while the broker owes so many confirms that no more can be counted.
+  bool may_write() const noexcept { return last_tag_ + 1 - low_tag_ < by_tag_.size(); }
+
+  /// The broker returned the message with this id: the first written one that it can be.
+  void returned(std::string_view id, std::string_view exchange, std::string why) {
+    for (std::uint64_t tag = low_tag_; tag <= last_tag_; ++tag) {
+      Slot* slot = of_tag(tag);
+      if (slot == nullptr || !slot->returned.empty() || slot->id != id ||
+          slot->route->exchange != exchange) {
+        continue;
+      }
+      slot->returned = std::move(why);
+      return;
+    }
+  }
+
+  /// The broker has taken or refused the message of this tag, and of all before it if `multiple`.
+  void confirmed(std::uint64_t tag, bool multiple, bool taken) {
+    if (tag > last_tag_) return;
+    for (std::uint64_t each = multiple ? low_tag_ : tag; each <= tag; ++each) {
+      Slot* slot = of_tag(each);
+      if (slot == nullptr) continue;
+      if (!slot->returned.empty()) {
+        end(*slot, Error::make(Errc::unroutable, "publish", std::move(slot->returned)));
+      } else if (taken) {
+        end(*slot, Receipt{slot->shard, {}});
+      } else {
+        end(*slot, Error::make(Errc::rejected, "publish",
+                               "the broker refused the message: its queue is full or failed"));
+      }
+    }
+    if (multiple && tag >= low_tag_) low_tag_ = tag + 1;
+    while (low_tag_ <= last_tag_ && by_tag_[low_tag_ & mask()] == none) ++low_tag_;
+    advance();
+  }
+
+  /// The channel is gone: what was written goes again, in order.
+  void restart() noexcept {
+    next_ = head_.load();
+    for (std::uint64_t at = next_; at < tail_.load(); ++at) {
+      slots_[index(at)].tag = 0;
+      slots_[index(at)].returned.clear();
+    }
+    low_tag_ = 1;
+    last_tag_ = 0;
+  }
+
+  /// No message has a deadline before this. Safe from any thread.
+  Instant earliest() const noexcept { return Instant{Instant::duration{earliest_.load()}}; }
+
+  /// Ends every message whose time has come. `why` describes what stood in the way.
+  void expire(Instant now, const Error& why) {
+    earliest_.store(Instant::max().time_since_epoch().count());
+    Instant earliest = Instant::max();
+    const std::uint64_t tail = tail_.load();
+    for (std::uint64_t at = head_.load(); at < tail; ++at) {
+      Slot& slot = slots_[index(at)];
+      if (slot.ended) continue;
+      if (slot.deadline > now) {
+        if (slot.deadline < earliest) earliest = slot.deadline;
+      } else if (slot.ever_written) {
+        end(slot, Error::make(Errc::outcome_unknown, "publish",
+                              "the broker did not confirm in time: " + why.context));
+      } else {
+        end(slot, why);
+      }
+    }
+    lower_earliest(earliest);
+    advance();
+  }
+
+  /// Ends every message for which `wanted(slot)`, with `ending(slot)`.
+  template <class Wanted, class Ending>
+  void end_if(Wanted wanted, Ending ending) {
+    const std::uint64_t tail = tail_.load();
+    for (std::uint64_t at = head_.load(); at < tail; ++at) {
+      Slot& slot = slots_[index(at)];
+      if (!slot.ended && wanted(slot)) end(slot, ending(slot));
+    }
+    advance();
+  }
+
+  /// The first message that was written on this connection and has no ending.
+  Slot* first_unconfirmed() noexcept {
+    for (std::uint64_t tag = low_tag_; tag <= last_tag_; ++tag) {
+      if (Slot* slot = of_tag(tag)) return slot;
+    }
+    return nullptr;
+  }
+
+ private:
+  static constexpr std::uint64_t none = UINT64_MAX;
+
+  static std::size_t ring_size(std::size_t window) {
+    std::size_t size = 64;
+    while (size < window) size *= 2;
+    return size;
+  }
+  std::size_t mask() const noexcept { return slots_.size() - 1; }
+  std::size_t index(std::uint64_t at) const noexcept { return at & mask(); }
+
+  Slot* of_tag(std::uint64_t tag) noexcept {
+    const std::uint64_t at = by_tag_[tag & mask()];
+    return at == none ? nullptr : &slots_[index(at)];
+  }
+
+  void lower_earliest(Instant deadline) noexcept {
+    const Instant::rep wanted = deadline.time_since_epoch().count();
+    Instant::rep now = earliest_.load();
+    while (wanted < now && !earliest_.compare_exchange_weak(now, wanted)) {
+    }
+  }
+
+  void end(Slot& slot, Result<Receipt> ending) {
+    slot.ended = true;
+    if (slot.tag != 0) by_tag_[slot.tag & mask()] = none;
+    if (!slot.ever_written) written_bytes_.fetch_add(slot.frames.size());
+    bytes_.fetch_sub(slot.frames.size());
+    PublishDone done = std::move(slot.done);
+    done(std::move(ending));
+  }
+
+  void advance() noexcept {
+    std::uint64_t head = head_.load();
+    const std::uint64_t tail = tail_.load();
+    for (; head < tail && slots_[index(head)].ended; ++head) {
+      Slot& slot = slots_[index(head)];
+      if (slot.frames.capacity() > 64 * 1024) std::string{}.swap(slot.frames);
+    }
+    if (next_ < head) next_ = head;
+    head_.store(head);
+  }
+
+  const std::size_t window_;
+  const std::size_t window_bytes_;
+  std::vector<Slot> slots_;
+  std::atomic<std::uint64_t> tail_{0};
+  std::atomic<std::uint64_t> head_{0};
+  std::atomic<std::size_t> bytes_{0};          // of what has no ending
+  std::atomic<std::size_t> pushed_bytes_{0};   // ever
+  std::atomic<std::size_t> written_bytes_{0};  // ever, of those
+  std::atomic<Instant::rep> earliest_{Instant::max().time_since_epoch().count()};
+
+  std::uint64_t next_ = 0;  // the next to write
+  std::vector<std::uint64_t> by_tag_;
+  std::uint64_t low_tag_ = 1;  // every tag before it is dealt with
+  std::uint64_t last_tag_ = 0;
+};
+
+}  // namespace omnibus::rabbitmq

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <ctime>
+#include <system_error>
+
+// Sleeping on a socket until there is something to read, or to write, or someone rings.
+
+namespace omnibus::detail {
+
+/// The bell of a thread that sleeps on a socket. Thread safety: `ring` from any thread, the rest from
+/// the one that sleeps.
+class Wakeup {
+ public:
+  Wakeup() : fd_{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)} {
+    if (fd_ < 0) throw std::system_error{errno, std::generic_category(), "omnibus: eventfd"};
+  }
+  ~Wakeup() { ::close(fd_); }
+  Wakeup(const Wakeup&) = delete;
+
+  /// Ends the current sleep or the next one. A system call only when someone sleeps.
+  void ring() noexcept {
+    rung_.store(true);
+    if (asleep_.exchange(false)) {
+      const std::uint64_t one = 1;
+      (void)!::write(fd_, &one, sizeof one);
+    }
+  }
+
+  /// True once after it was rung.
+  bool take() noexcept { return rung_.exchange(false); }
+
+  /// Sleeps until it is rung, `socket` can be read (or written), or this moment. `socket` may be -1.
+  void sleep(int socket, bool to_read, bool to_write, std::chrono::steady_clock::time_point until) {
+    asleep_.store(true);
+    if (!rung_.load()) {
+      pollfd waited[2]{{fd_, POLLIN, 0}, {socket, 0, 0}};
+      waited[1].events = static_cast<short>((to_read ? POLLIN : 0) | (to_write ? POLLOUT : 0));
+      const auto left = until - std::chrono::steady_clock::now();
+      constexpr auto longest = std::chrono::hours{1};
+      timespec timeout{};
+      if (left > longest) {
+        timeout.tv_sec = 3600;
+      } else if (left.count() > 0) {
+        const auto ns = std::chrono::nanoseconds{left}.count();
+        timeout.tv_sec = ns / 1'000'000'000;
+        timeout.tv_nsec = ns % 1'000'000'000;
+      }
+      ::ppoll(waited, socket >= 0 ? 2 : 1, &timeout, nullptr);
+    }
+    if (!asleep_.exchange(false)) {
+      std::uint64_t count = 0;
+      (void)!::read(fd_, &count, sizeof count);
+    }
+  }
+
+ private:
+  const int fd_;
+  std::atomic<bool> rung_{false};
+  std::atomic<bool> asleep_{false};
+};
+
+}  // namespace omnibus::detail
