@@ -246,7 +246,7 @@ void partitions_that_come_back_keep_their_order(F& f) {
     const Opener middle_at_end{middle};
     registered(f, *one.subscription);
     Dice dice{f.seed};
-    const auto sent = numbered_by_key(1500, 16, dice);
+    const auto sent = numbered_by_key(largest_window<F>(1500), 16, dice);
     send(f, one.bus, topic, sent);
     first.wait_for(f, 1);
     eventually(

@@ -25,6 +25,7 @@ struct RabbitMqFixture {
   using Backend = Faulty<ob::RabbitMq>;
   /// Attempts are what the broker counts: deliveries, begun or not.
   static constexpr bool counts_deliveries = true;
+  static constexpr std::size_t largest_window = 256;  ///< what one shard queue hands out
 
   std::chrono::milliseconds deadline = std::chrono::seconds{30};
   std::size_t scale = 1000;

@@ -33,6 +33,9 @@
 //     std::size_t answered(std::string topic);          // how many have ended like this
 //     Backend::Config small_config(std::string group);  // a broker with a window of 64 KiB
 //
+// A fixture with a member `largest_window` says that its broker hands out no more messages than this at
+// once, however they are spread over its partitions.
+//
 // A fixture with a member `counts_deliveries` says that its broker counts as an attempt what was
 // delivered and given back without having begun.
 
@@ -104,6 +107,16 @@ consteval unsigned offers() {
   if (requires(F & f) { f.answer(std::string{}, ob::Errc::rejected, 1); }) offered |= Need::answers;
   if (requires(F & f) { f.small_config(std::string{}); }) offered |= Need::small;
   return offered;
+}
+
+/// How many messages may be taken and not settled, of those that a case would like.
+template <class F>
+constexpr std::size_t largest_window(std::size_t wanted) {
+  if constexpr (requires { F::largest_window; }) {
+    return wanted < F::largest_window ? wanted : F::largest_window;
+  } else {
+    return wanted;
+  }
 }
 
 /// The names of a set of Needs.

@@ -73,19 +73,16 @@ class Consumer {
   Result<> close(Instant until) {
     if (!connection_) return {};
     await_copies(until);
-    std::string& out = connection_->out();
-    for (const auto& shard : shards_) {
-      if (shard->takes() || shard->state() == Shard::State::draining) shard->close(out);
-    }
+    const bool finished = finish_shards(until);
     amqp_connection_close_t close{};
     close.reply_code = AMQP_REPLY_SUCCESS;
-    append_method(out, 0, AMQP_CONNECTION_CLOSE_METHOD, &close);
-    const bool closed = wait_for_close(until);
+    append_method(connection_->out(), 0, AMQP_CONNECTION_CLOSE_METHOD, &close);
+    (void)connection_->send(std::chrono::steady_clock::now());
     connection_.reset();
     for (const auto& shard : shards_) shard->closed();
-    if (closed) return {};
+    if (finished) return {};
     return Error::make(Errc::timed_out, "close " + source_.topic,
-                       "the broker did not confirm the end; what was acknowledged last may come again");
+                       "the broker did not confirm the end; what was handled last may come again");
   }
 
  private:
@@ -247,7 +244,7 @@ class Consumer {
     for (const auto& shard : shards_) {
       if (shard->state() != Shard::State::draining) continue;
       if (intake_->revoke(shard->index(), Instant::min()) && shard->forwarding == 0) {
-        shard->close(connection_->out());
+        shard->finish(connection_->out());
       }
     }
   }
@@ -297,6 +294,7 @@ class Consumer {
   }
 
   void handle_shard(Shard& shard, const amqp_frame_t& frame) {
+    if (shard.state() == Shard::State::closed) return;
     switch (frame.frame_type) {
       case AMQP_FRAME_METHOD: return handle_method(shard, frame.payload.method);
       case AMQP_FRAME_HEADER: {
@@ -329,9 +327,12 @@ class Consumer {
         return;
       }
       case AMQP_BASIC_CONSUME_OK_METHOD:
+      case AMQP_BASIC_CANCEL_OK_METHOD:
+        if (shard.state() == Shard::State::finishing) return shard.finish(connection_->out());
         if (shard.state() == Shard::State::opening) shard.opened();
         return check_registered();
       case AMQP_CHANNEL_CLOSE_OK_METHOD:
+        if (intake_ == nullptr) return shard.closed();  // the consumer itself is being closed
         forget(shard);
         if (&shard != held_shard()) shard.open(connection_->out(), source_.cursor.from());
         return;
@@ -425,7 +426,8 @@ class Consumer {
   void acknowledge(Instant now, bool whatever) {
     if (whatever) next_flush_ = now + flush_every;
     for (const auto& shard : shards_) {
-      if (whatever || shard->settled().unsent() >= shard->batch()) {
+      const bool open = shard->takes() || shard->state() == Shard::State::draining;
+      if (open && (whatever || shard->settled().unsent() >= shard->batch())) {
         shard->settled().acknowledge(connection_->out(), shard->channel());
       }
     }
@@ -443,7 +445,7 @@ class Consumer {
       until = smaller(until, smaller(connection_->next_beat(), next_held_));
       if (!source_.members.name.empty() && !counting_) until = smaller(until, next_count_);
       for (const auto& shard : shards_) {
-        if (shard->settled().unsent() > 0) until = smaller(until, next_flush_);
+        if (shard->settled().unsent() > 0 && shard->takes()) until = smaller(until, next_flush_);
       }
     } else if (!dialer_.busy()) {
       until = smaller(until, redial_.due());
@@ -465,20 +467,24 @@ class Consumer {
     }
   }
 
-  bool wait_for_close(Instant until) {
+  /// Acknowledges what is done and closes the channels. False when that did not work in time.
+  bool finish_shards(Instant until) {
+    const bool in_haste = std::chrono::steady_clock::now() >= until;
+    for (const auto& shard : shards_) {
+      if (!shard->takes() && shard->state() != Shard::State::draining) continue;
+      in_haste ? shard->abandon(connection_->out()) : shard->finish(connection_->out());
+    }
     amqp_frame_t frame{};
     while (true) {
       const Instant now = std::chrono::steady_clock::now();
-      if (!connection_->send(now)) return false;
-      Connection::Got got;
-      while ((got = connection_->next(frame, now)) == Connection::Got::frame) {
-        if (frame.frame_type == AMQP_FRAME_METHOD &&
-            frame.payload.method.id == AMQP_CONNECTION_CLOSE_OK_METHOD) {
-          return true;
-        }
+      while (connection_->next(frame, now) == Connection::Got::frame) {
+        if (frame.channel >= first_shard_channel || frame.channel == 0) handle(frame, now);
         connection_->release(frame);
       }
-      if (got == Connection::Got::lost || now >= until) return false;
+      bool closed = true;
+      for (const auto& shard : shards_) closed &= shard->state() == Shard::State::closed;
+      if (!connection_->send(now) || closed || now >= until) return closed;
+      if (connection_->lost()) return false;
       mailbox_->wakeup.sleep(connection_->fd(), true, connection_->unsent() > 0, until);
       (void)mailbox_->wakeup.take();
     }

@@ -32,6 +32,8 @@ class Outbox {
     std::uint64_t tag = 0;      ///< its number on this connection; 0: not written there
     bool ever_written = false;  ///< the broker may have it
     bool ended = false;
+    bool overtaken = false;     ///< refused, but a later message to its queue was taken
+    std::uint32_t refusals = 0; ///< how often the broker said no
     std::string returned;       ///< why the broker returned it; empty: it did not
   };
 
@@ -74,7 +76,7 @@ class Outbox {
   Slot* to_write() noexcept {
     for (; next_ < tail_.load(); ++next_) {
       Slot& slot = slots_[index(next_)];
-      if (!slot.ended) return may_write() ? &slot : nullptr;
+      if (!slot.ended && slot.tag == 0) return may_write() ? &slot : nullptr;
     }
     return nullptr;
   }
@@ -88,7 +90,9 @@ class Outbox {
     ++next_;
   }
   /// False while the broker owes so many confirms that no more can be counted.
-  bool may_write() const noexcept { return last_tag_ + 1 - low_tag_ < by_tag_.size(); }
+  bool may_write() const noexcept {
+    return refused_ == 0 && last_tag_ + 1 - low_tag_ < by_tag_.size();
+  }
 
   /// The broker returned the message with this id: the first written one that it can be.
   void returned(std::string_view id, std::string_view exchange, std::string why) {
@@ -104,6 +108,8 @@ class Outbox {
   }
 
   /// The broker has taken or refused the message of this tag, and of all before it if `multiple`.
+  /// What was refused goes again when every other confirm is there, because a queue without a leader
+  /// refuses too, unless a later message to the same queue was taken: then order forbids it.
   void confirmed(std::uint64_t tag, bool multiple, bool taken) {
     if (tag > last_tag_) return;
     for (std::uint64_t each = multiple ? low_tag_ : tag; each <= tag; ++each) {
@@ -112,16 +118,22 @@ class Outbox {
       if (!slot->returned.empty()) {
         end(*slot, Error::make(Errc::unroutable, "publish", std::move(slot->returned)));
       } else if (taken) {
+        if (refused_ > 0) mark_overtaken(*slot);
         end(*slot, Receipt{slot->shard, {}});
       } else {
-        end(*slot, Error::make(Errc::rejected, "publish",
-                               "the broker refused the message: its queue is full or failed"));
+        by_tag_[each & mask()] = none;
+        slot->tag = 0;
+        ++slot->refusals;
+        ++refused_;
       }
     }
     if (multiple && tag >= low_tag_) low_tag_ = tag + 1;
     while (low_tag_ <= last_tag_ && by_tag_[low_tag_ & mask()] == none) ++low_tag_;
+    if (refused_ > 0 && low_tag_ > last_tag_) write_refused_again();
     advance();
   }
+  /// True while something that was refused has not gone again.
+  bool refused() const noexcept { return refused_ > 0 || next_ < again_before_; }
 
   /// The channel is gone: what was written goes again, in order.
   void restart() noexcept {
@@ -132,6 +144,8 @@ class Outbox {
     }
     low_tag_ = 1;
     last_tag_ = 0;
+    refused_ = 0;
+    again_before_ = 0;
   }
 
   /// No message has a deadline before this. Safe from any thread.
@@ -147,6 +161,8 @@ class Outbox {
       if (slot.ended) continue;
       if (slot.deadline > now) {
         if (slot.deadline < earliest) earliest = slot.deadline;
+      } else if (slot.refusals > 0 && slot.tag == 0) {
+        end(slot, Error::make(Errc::rejected, "publish", "the broker refused the message"));
       } else if (slot.ever_written) {
         end(slot, Error::make(Errc::outcome_unknown, "publish",
                               "the broker did not confirm in time: " + why.context));
@@ -179,6 +195,7 @@ class Outbox {
 
  private:
   static constexpr std::uint64_t none = UINT64_MAX;
+  static constexpr std::uint32_t most_refusals = 10;
 
   static std::size_t ring_size(std::size_t window) {
     std::size_t size = 64;
@@ -187,6 +204,33 @@ class Outbox {
   }
   std::size_t mask() const noexcept { return slots_.size() - 1; }
   std::size_t index(std::uint64_t at) const noexcept { return at & mask(); }
+
+  /// A message was taken: those to the same queue that were refused before it must not follow it.
+  void mark_overtaken(const Slot& taken) noexcept {
+    for (std::uint64_t at = head_.load(); at < next_; ++at) {
+      Slot& slot = slots_[index(at)];
+      if (&slot == &taken) return;
+      if (!slot.ended && slot.tag == 0 && slot.route == taken.route && slot.shard == taken.shard) {
+        slot.overtaken = true;
+      }
+    }
+  }
+
+  void write_refused_again() {
+    const std::uint64_t written = next_;
+    for (std::uint64_t at = head_.load(); at < written; ++at) {
+      Slot& slot = slots_[index(at)];
+      if (slot.ended) continue;
+      if (slot.overtaken || slot.refusals >= most_refusals) {
+        end(slot, Error::make(Errc::rejected, "publish",
+                              "the broker refused the message: its queue is full, or failed"));
+      } else if (at < next_) {
+        next_ = at;
+      }
+    }
+    refused_ = 0;
+    again_before_ = next_ < written ? written : 0;
+  }
 
   Slot* of_tag(std::uint64_t tag) noexcept {
     const std::uint64_t at = by_tag_[tag & mask()];
@@ -234,6 +278,8 @@ class Outbox {
   std::vector<std::uint64_t> by_tag_;
   std::uint64_t low_tag_ = 1;  // every tag before it is dealt with
   std::uint64_t last_tag_ = 0;
+  std::size_t refused_ = 0;         // messages that wait until all confirms are there
+  std::uint64_t again_before_ = 0;  // what lies before it and has no ending was refused
 };
 
 }  // namespace omnibus::rabbitmq

@@ -71,6 +71,8 @@ class PublishLoop {
   /// callers in a loop then share a system call.
   static constexpr Duration linger = std::chrono::microseconds{200};
   static constexpr std::size_t much = std::size_t{64} * 1024;
+  /// A queue that refuses has no leader yet, most often: it is given time.
+  static constexpr Duration after_refusal = std::chrono::milliseconds{100};
 
   void set_trouble(std::string trouble) {
     std::lock_guard lock{trouble_mutex_};
@@ -216,7 +218,9 @@ class PublishLoop {
       }
       case AMQP_BASIC_NACK_METHOD: {
         const auto* nack = static_cast<const amqp_basic_nack_t*>(method.decoded);
-        return outbox_.confirmed(nack->delivery_tag, nack->multiple != 0, false);
+        outbox_.confirmed(nack->delivery_tag, nack->multiple != 0, false);
+        next_write_ = now + after_refusal;
+        return;
       }
       case AMQP_BASIC_RETURN_METHOD:
         // Its header and body follow, and its confirm after them (rabbitmq.com/docs/confirms).
@@ -283,7 +287,7 @@ class PublishLoop {
     if (!connection_->send(now)) return lose(now);
     waiting_for_route_ = false;
     if (!ready_ || blocked_) return;
-    if (now < next_write_ && outbox_.unwritten_bytes() < much) return;
+    if (now < next_write_ && (outbox_.refused() || outbox_.unwritten_bytes() < much)) return;
     while (connection_->unsent() == 0) {
       while (connection_->unsent() < much && !waiting_for_route_) {
         Outbox::Slot* slot = outbox_.to_write();
@@ -344,10 +348,8 @@ class PublishLoop {
       until = omnibus::detail::smaller(until, connection_->next_beat());
       unsent = connection_->unsent() > 0;
       if (ready_ && !blocked_ && !unsent && !waiting_for_route_ && outbox_.may_write()) {
-        wake_at = now < next_write_ ? much : 1;
-        if (wake_at == much && outbox_.to_write() != nullptr) {
-          until = omnibus::detail::smaller(until, next_write_);
-        }
+        wake_at = now >= next_write_ ? 1 : outbox_.refused() ? SIZE_MAX : much;
+        if (now < next_write_) until = omnibus::detail::smaller(until, next_write_);
       }
     }
     wake_at_.store(wake_at);

@@ -59,7 +59,8 @@ class Publisher {
       slot.deadline = deadline;
       slot.body_size = outgoing.message.payload.size();
       slot.tag = 0;
-      slot.ever_written = slot.ended = false;
+      slot.ever_written = slot.ended = slot.overtaken = false;
+      slot.refusals = 0;
       slot.returned.clear();
       outbox_->push();
     }

@@ -44,7 +44,9 @@ class Settled {
   /// Appends acknowledgements: one for everything up to the first delivery that is not done. What
   /// lies behind such a delivery is acknowledged one by one, but only when that delivery has not moved
   /// since the last call, so that messages handled in parallel cost one frame and a slow one does not
-  /// use up the prefetch. `all`: now, whatever has moved.
+  /// use up the prefetch. `all`: now, whatever has moved. Never more than a few frames: a channel of
+  /// RabbitMQ keeps back what a quorum queue has not applied yet when that is 32 of them
+  /// (rabbit_fifo_client, soft limit), and drops that when it is closed.
   void acknowledge(std::string& out, std::uint16_t channel, bool all = false) {
     if (unsent_ == 0) return;
     if (in_prefix_ > 0) {
@@ -55,8 +57,10 @@ class Settled {
       stuck_ = false;
     }
     if (!all && !std::exchange(stuck_, unsent_ > 0)) return;
-    for (std::size_t i = 0; i < done_.size(); ++i) {
+    std::size_t frames = 1;
+    for (std::size_t i = 0; i < done_.size() && frames < most_frames; ++i) {
       if (done_[i] != State::done) continue;
+      ++frames;
       append_ack(out, channel, base_ + i, false);
       done_[i] = State::acknowledged;
       --unsent_;
@@ -64,6 +68,7 @@ class Settled {
   }
 
  private:
+  static constexpr std::size_t most_frames = 12;
   enum class State : std::uint8_t { open, done, acknowledged };
 
   void advance() {

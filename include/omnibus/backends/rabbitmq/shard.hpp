@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -68,6 +69,7 @@ class Shard {
     opening,
     consuming,  ///< registered; perhaps another member is the active consumer
     draining,   ///< takes nothing more; its channel closes when nothing is being handled
+    finishing,  ///< the last acknowledgements are on their way
     closing,
   };
 
@@ -107,24 +109,29 @@ class Shard {
     amqp_basic_qos_t qos{};
     qos.prefetch_count = prefetch_;
     append_method(out, channel_, AMQP_BASIC_QOS_METHOD, &qos);
-    amqp_basic_consume_t consume{};
-    consume.queue = bytes_of(queue_);
-    amqp_table_entry_t offset{};
-    offset.key = bytes_of("x-stream-offset");
-    if (set(offset.value, from)) consume.arguments = {1, &offset};
-    append_method(out, channel_, AMQP_BASIC_CONSUME_METHOD, &consume);
+    append_consume(out, from, "");
     state_ = State::opening;
     active_ = false;
   }
   void opened() noexcept { state_ = State::consuming; }
   void drain() noexcept { state_ = State::draining; }
-  /// Acknowledges what is done and closes the channel: the rest goes back.
-  void close(std::string& out) {
+  /// Acknowledges what is done and then closes the channel: the rest goes back. To be called again at
+  /// each answer of the broker, until it is closed. In between a second consumer is asked for and
+  /// cancelled, which the broker answers only when the queue has applied every acknowledgement before
+  /// it: what it has not applied it would forget with the channel.
+  void finish(std::string& out) {
     settled_.acknowledge(out, channel_, true);
-    amqp_channel_close_t close{};
-    close.reply_code = AMQP_REPLY_SUCCESS;
-    append_method(out, channel_, AMQP_CHANNEL_CLOSE_METHOD, &close);
-    state_ = State::closing;
+    if (settled_.unsent() > 0 || state_ != State::finishing || second_) {
+      append_barrier(out);
+      state_ = State::finishing;
+    } else {
+      append_close(out);
+    }
+  }
+  /// Acknowledges what is done and closes the channel without waiting for anything.
+  void abandon(std::string& out) {
+    settled_.acknowledge(out, channel_, true);
+    append_close(out);
   }
   /// The channel is gone: what came on it can no longer be settled.
   void closed() noexcept {
@@ -132,6 +139,7 @@ class Shard {
     active_ = false;
     ++generation_;
     unsettled_ = 0;
+    second_ = false;
     settled_.reset();
   }
 
@@ -144,6 +152,33 @@ class Shard {
   std::size_t forwarding = 0;
 
  private:
+  static constexpr std::string_view second_tag = "second";
+
+  void append_barrier(std::string& out) {
+    second_ = !second_;
+    if (second_) return append_consume(out, {}, second_tag);
+    amqp_basic_cancel_t cancel{};
+    cancel.consumer_tag = bytes_of(second_tag);
+    append_method(out, channel_, AMQP_BASIC_CANCEL_METHOD, &cancel);
+  }
+
+  void append_close(std::string& out) {
+    amqp_channel_close_t close{};
+    close.reply_code = AMQP_REPLY_SUCCESS;
+    append_method(out, channel_, AMQP_CHANNEL_CLOSE_METHOD, &close);
+    state_ = State::closing;
+  }
+
+  void append_consume(std::string& out, const StreamOffset& from, std::string_view tag) {
+    amqp_basic_consume_t consume{};
+    consume.queue = bytes_of(queue_);
+    consume.consumer_tag = bytes_of(tag);
+    amqp_table_entry_t offset{};
+    offset.key = bytes_of("x-stream-offset");
+    if (set(offset.value, from)) consume.arguments = {1, &offset};
+    append_method(out, channel_, AMQP_BASIC_CONSUME_METHOD, &consume);
+  }
+
   static bool set(amqp_field_value_t& field, const StreamOffset& from) {
     if (const auto* name = std::get_if<std::string>(&from)) {
       field.kind = AMQP_FIELD_KIND_UTF8;
@@ -167,6 +202,7 @@ class Shard {
   const std::uint16_t prefetch_;
   State state_ = State::closed;
   bool active_ = false;
+  bool second_ = false;  // a second consumer stands there, or has been asked for
   std::uint64_t generation_ = 0;
   std::size_t unsettled_ = 0;
   Settled settled_;

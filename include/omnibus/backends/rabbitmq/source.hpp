@@ -99,13 +99,13 @@ struct Source {
 
 namespace sources {
 
-/// The most that a quorum queue hands out at once (rabbitmq.com/docs/quorum-queues).
-inline constexpr std::size_t most_prefetch = 2000;
+/// What each shard queue hands out at once. The same for every member, because quorum queues keep the
+/// order of what comes back to them only if the next consumer takes all of it at once.
+inline constexpr std::size_t shard_prefetch = 256;
 
-inline std::size_t prefetch_for(std::size_t window, std::size_t queues) noexcept {
-  const std::size_t each = (window + queues - 1) / queues;
-  return each < 1 ? 1 : each > most_prefetch ? most_prefetch : each;
-}
+/// For queues of which a window decides: at most what a quorum queue hands out
+/// (rabbitmq.com/docs/quorum-queues).
+inline std::size_t prefetch_for(std::size_t window) noexcept { return window < 2000 ? window : 2000; }
 
 /// The log of a topic, for a reader without a group.
 inline Source log(const SubscriptionSpec& spec, Shape shape, const Clock& clock) {
@@ -113,7 +113,7 @@ inline Source log(const SubscriptionSpec& spec, Shape shape, const Clock& clock)
   shape.hold = false;
   Source source{spec.topic, {log_queue(spec.topic)}};
   source.topology = topic_topology(spec.topic, shape);
-  source.prefetch = prefetch_for(spec.window, 1);
+  source.prefetch = prefetch_for(spec.window);
   source.is_log = true;
   source.cursor = LogCursor{spec.start, clock.wall()};
   return source;
@@ -125,9 +125,11 @@ inline Source group(const SubscriptionSpec& spec, const Shape& shape) {
   for (std::int32_t shard = 0; shard < shape.shards; ++shard) {
     source.queues.push_back(shard_queue(spec.topic, spec.group, shard));
   }
-  source.prefetch = prefetch_for(spec.window, source.queues.size());
-  source.held = held_queue(spec.topic);
-  source.queues.push_back(source.held);
+  source.prefetch = shard_prefetch;
+  if (spec.start.from == Start::From::earliest) {
+    source.held = held_queue(spec.topic);
+    source.queues.push_back(source.held);
+  }
   source.members = members_declaration(spec.topic, spec.group);
   source.topology = group_topology(spec.topic, spec.group, shape);
   source.later_name = spec.topic + "/" + spec.group;
@@ -140,7 +142,7 @@ inline Source given(const SubscriptionSpec& spec, const std::string& queue) {
   DeclareQueue there{queue};
   there.passive = true;
   source.topology = {there};
-  source.prefetch = prefetch_for(spec.window, 1);
+  source.prefetch = prefetch_for(spec.window);
   source.later_name = queue;
   return source;
 }
