@@ -91,6 +91,8 @@ void what_still_fails_is_dead_lettered_with_all_there_is_to_know(F& f) {
       .add("omnibus-dead-reason", "of an earlier life");
   send(f, bus, topic, {ill, message("well")});
   graveyard.letters.wait_for(f, 1);
+  eventually(
+      f, [&] { return subscription.stats().handled >= 1; }, "the other message to be handled");
   drained(f, subscription);
   const Got letter = graveyard.letters.all().front();
   const auto& is = letter.message;

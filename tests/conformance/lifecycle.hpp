@@ -48,10 +48,14 @@ void graceful_stops_lose_and_repeat_nothing(F& f) {
         f, [&] { return subscription.stats().in_flight > 3; }, "messages to queue up");
     std::optional<ob::Result<>> closed;
     {
-      std::jthread closing{[&] { closed.emplace(bus.close(f.deadline)); }};
+      std::atomic<bool> begun = false;
+      std::jthread closing{[&] {
+        begun = true;
+        closed.emplace(bus.close(f.deadline));
+      }};
       const Opener then{gate};
       eventually(
-          f, [&] { return subscription.stats().given_back > 0; }, "something to go back");
+          f, [&] { return begun.load(); }, "the end to begin");
     }
     expect(closed->has_value(), "close failed");
     expect_equal(subscription.stats().in_flight, 0u, "in_flight after close");

@@ -44,25 +44,33 @@ class Wakeup {
     if (!rung_.load()) {
       pollfd waited[2]{{fd_, POLLIN, 0}, {socket, 0, 0}};
       waited[1].events = static_cast<short>((to_read ? POLLIN : 0) | (to_write ? POLLOUT : 0));
-      const auto left = until - std::chrono::steady_clock::now();
-      constexpr auto longest = std::chrono::hours{1};
-      timespec timeout{};
-      if (left > longest) {
-        timeout.tv_sec = 3600;
-      } else if (left.count() > 0) {
-        const auto ns = std::chrono::nanoseconds{left}.count();
-        timeout.tv_sec = ns / 1'000'000'000;
-        timeout.tv_nsec = ns % 1'000'000'000;
+      wait(waited, socket >= 0 ? 2 : 1, until);
+      // Who rang may write after this sleep has ended for another reason: the next one finds it.
+      if (waited[0].revents != 0) {
+        std::uint64_t count = 0;
+        (void)!::read(fd_, &count, sizeof count);
       }
-      ::ppoll(waited, socket >= 0 ? 2 : 1, &timeout, nullptr);
     }
-    if (!asleep_.exchange(false)) {
-      std::uint64_t count = 0;
-      (void)!::read(fd_, &count, sizeof count);
-    }
+    asleep_.store(false);
   }
 
+  /// Sleeps until this moment, whoever rings: for short times, to let work gather.
+  static void doze(std::chrono::steady_clock::time_point until) { wait(nullptr, 0, until); }
+
  private:
+  static void wait(pollfd* waited, nfds_t count, std::chrono::steady_clock::time_point until) {
+    const auto left = until - std::chrono::steady_clock::now();
+    timespec timeout{};
+    if (left > std::chrono::hours{1}) {
+      timeout.tv_sec = 3600;
+    } else if (left.count() > 0) {
+      const auto ns = std::chrono::nanoseconds{left}.count();
+      timeout.tv_sec = ns / 1'000'000'000;
+      timeout.tv_nsec = ns % 1'000'000'000;
+    }
+    ::ppoll(waited, count, &timeout, nullptr);
+  }
+
   const int fd_;
   std::atomic<bool> rung_{false};
   std::atomic<bool> asleep_{false};

@@ -79,7 +79,10 @@ class Connection {
         in_at_ += static_cast<std::size_t>(used);
         if (frame.frame_type != 0) return Got::frame;
       }
-      if (!receive(now)) return problem_ ? Got::lost : Got::nothing;
+      if (drained_ || !receive(now)) {
+        drained_ = false;
+        return problem_ ? Got::lost : Got::nothing;
+      }
     }
   }
   /// To be called when a frame has been dealt with.
@@ -240,6 +243,7 @@ class Connection {
       if (count > 0) {
         in_at_ = 0;
         in_end_ = static_cast<std::size_t>(count);
+        drained_ = in_end_ < in_.size();
         last_received_ = now;
         return true;
       }
@@ -326,6 +330,7 @@ class Connection {
   std::string in_;
   std::size_t in_at_ = 0;
   std::size_t in_end_ = 0;
+  bool drained_ = false;  // the last read got all there was
   Instant last_sent_{};
   Instant last_received_{};
   std::optional<Error> problem_;

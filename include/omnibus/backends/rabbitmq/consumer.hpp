@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <omnibus/backend.hpp>
+#include <omnibus/backends/rabbitmq/adoption.hpp>
 #include <omnibus/backends/rabbitmq/calls.hpp>
 #include <omnibus/backends/rabbitmq/connection.hpp>
 #include <omnibus/backends/rabbitmq/dialer.hpp>
@@ -31,7 +32,8 @@ class Consumer {
   Consumer(ConnectOptions connect, Source source, Publisher& publisher)
       : connect_{std::move(connect)},
         source_{std::move(source)},
-        later_{publisher, source_.later_name, mailbox_} {
+        later_{publisher, source_.later_name, mailbox_},
+        adoption_{publisher} {
     for (const std::string& queue : source_.queues) {
       const auto index = static_cast<std::int32_t>(shards_.size());
       const auto channel = static_cast<std::uint16_t>(first_shard_channel + index);
@@ -90,8 +92,12 @@ class Consumer {
   static constexpr std::uint16_t held_channel = 2;
   static constexpr std::uint16_t first_shard_channel = 3;
   static constexpr Duration check_members = std::chrono::seconds{1};
-  static constexpr Duration check_held = std::chrono::milliseconds{100};
   static constexpr Duration flush_every = std::chrono::milliseconds{10};
+  /// When several messages come at once, the next read waits a little for each of them, so that it
+  /// takes many: every turn costs two switches of threads.
+  static constexpr Duration linger_each = std::chrono::microseconds{50};
+  static constexpr Duration longest_linger = std::chrono::milliseconds{1};
+  static constexpr std::size_t several = 4;
   static constexpr std::size_t most_waiting_bytes = 8u << 20;
 
   Shard* held_shard() noexcept { return source_.held.empty() ? nullptr : shards_.back().get(); }
@@ -125,7 +131,8 @@ class Consumer {
     const Error problem = connection_->problem();
     (void)connection_->send(now);  // acknowledgements, where it is the broker that gave up something
     connection_.reset();
-    next_held_ = next_count_ = Instant::max();
+    next_count_ = Instant::max();
+    adoption_.end();
     for (const auto& shard : shards_) {
       if (shard->state() != Shard::State::closed) forget(*shard);
     }
@@ -151,7 +158,7 @@ class Consumer {
   }
 
   void begin() {
-    registered_ = counting_ = held_known_ = false;
+    registered_ = counting_ = false;
     calls_.open(connection_->out());
     held_calls_.open(connection_->out());
     calls_.declare(connection_->out(), source_.topology, "declare",
@@ -169,8 +176,7 @@ class Consumer {
       calls_.consume(connection_->out(), source_.members.name, {});
       next_count_ = std::chrono::steady_clock::now() + check_members;
     }
-    if (held_shard() == nullptr) return open_shards();
-    ask_held();
+    adopt();
   }
 
   void open_shards() {
@@ -183,31 +189,24 @@ class Consumer {
 
   // ── what came before the group ─────────────────────────────────────────────────────────────────
 
-  /// Messages that came before any group had subscribed are handled before those that came after.
-  void ask_held() {
-    next_held_ = Instant::max();
+  void adopt() {
+    if (held_shard() == nullptr) return open_shards();
     DeclareQueue queue{source_.held};
     queue.passive = true;
-    held_calls_.declare(connection_->out(), {queue}, "look at " + source_.held,
-                        [this](const Error* problem, QueueCounts counts) {
-                          held_known_ = problem == nullptr;
-                          found_held(held_known_ ? counts.messages : 0);
+    held_calls_.declare(connection_->out(), {queue}, "look for " + source_.held,
+                        [this](const Error* problem, QueueCounts) {
+                          if (problem != nullptr) return open_shards();  // there is none
+                          adoption_.begin(source_.held, std::chrono::steady_clock::now());
+                          held_shard()->open(connection_->out());
                         });
   }
 
-  void found_held(std::uint32_t messages) {
-    Shard& shard = *held_shard();
-    const bool closed = shard.state() == Shard::State::closed;
-    if (messages > 0 && closed) shard.open(connection_->out());
-    const bool worked_off = messages == 0 && (closed || shard.unsettled() == 0);
-    if (worked_off) {
-      if (shard.state() == Shard::State::consuming) shard.drain();
-      open_shards();
-    }
-    // A queue whose leader is being elected says that it is empty: it is looked at again.
-    if (held_known_) {
-      next_held_ = std::chrono::steady_clock::now() +
-                   (worked_off ? check_members : Duration{check_held});
+  void go_on_adopting(Instant now) {
+    if (adoption_.due() == Instant::max()) return;
+    if (adoption_.complete(*held_shard())) {
+      held_shard()->drain();  // when its channel is closed, the others are opened
+    } else if (now >= adoption_.due()) {
+      adoption_.repeat(now);
     }
   }
 
@@ -254,21 +253,32 @@ class Consumer {
   void serve(Instant now) {
     copies_ended(now);
     hand_on();
-    amqp_frame_t frame{};
-    while (listening()) {
-      const Connection::Got got = connection_->next(frame, now);
-      if (got == Connection::Got::nothing) break;
-      if (got == Connection::Got::lost) return lose(now);
-      handle(frame, now);
-      if (connection_->lost()) return lose(now);
-      connection_->release(frame);
-      if (delivered_ > 0 && intake_->room() == 0) break;
-    }
+    if (now >= next_read_ && !read(now)) return;
+    go_on_adopting(now);
     drain();
     count_members(now);
-    if (now >= next_held_) ask_held();
     acknowledge(now, now >= next_flush_);
     if (!connection_->keep_alive(now, listening()) || !connection_->send(now)) lose(now);
+  }
+
+  /// Takes what has come in. Returns false when the connection is lost.
+  bool read(Instant now) {
+    const std::size_t before = delivered_;
+    amqp_frame_t frame{};
+    while (listening() && (delivered_ == 0 || intake_->room() > 0)) {
+      const Connection::Got got = connection_->next(frame, now);
+      if (got == Connection::Got::nothing) break;
+      if (got == Connection::Got::frame) handle(frame, now);
+      if (connection_->lost()) {
+        lose(now);
+        return false;
+      }
+      connection_->release(frame);
+    }
+    if (const std::size_t came = delivered_ - before; came >= several) {
+      next_read_ = now + omnibus::detail::smaller(longest_linger, linger_each * static_cast<int>(came));
+    }
+    return true;
   }
 
   /// False while enough waits for room: then the broker has to wait as well.
@@ -334,8 +344,8 @@ class Consumer {
       case AMQP_CHANNEL_CLOSE_OK_METHOD:
         if (intake_ == nullptr) return shard.closed();  // the consumer itself is being closed
         forget(shard);
-        if (&shard != held_shard()) shard.open(connection_->out(), source_.cursor.from());
-        return;
+        if (&shard == held_shard()) return open_shards();
+        return shard.open(connection_->out(), source_.cursor.from());
       case AMQP_BASIC_CANCEL_METHOD:
         // The queue was deleted, or its node went: everything is declared again, after a while.
         shard.settled().acknowledge(connection_->out(), shard.channel(), true);
@@ -354,8 +364,11 @@ class Consumer {
 
   void check_registered() {
     if (registered_) return;
+    // A member that waits until another one has worked off what was held is registered there.
+    const bool waits = adoption_.due() != Instant::max();
     for (const auto& shard : shards_) {
-      if (shard.get() != held_shard() && shard->state() != Shard::State::consuming) return;
+      const bool wanted = waits == (shard.get() == held_shard());
+      if (wanted && shard->state() != Shard::State::consuming) return;
     }
     registered_ = true;
     redial_.worked();
@@ -367,6 +380,9 @@ class Consumer {
   void arrived(Shard& shard) {
     Held& held = *std::exchange(shard.arriving, nullptr);
     if (!shard.takes()) return pool_.give_back(held);
+    if (&shard == held_shard() && adoption_.takes(held.received.message(), held.tag)) {
+      return pool_.give_back(held);
+    }
     shard.took();
     const Received::Facts& facts = held.received.facts();
     if (source_.is_log && !source_.cursor.wants(held.received, held.tag)) {
@@ -442,7 +458,7 @@ class Consumer {
       acknowledge(now, true);
       if (!connection_->send(now)) return;  // the next turn finds out
       unsent = connection_->unsent() > 0;
-      until = smaller(until, smaller(connection_->next_beat(), next_held_));
+      until = smaller(until, smaller(connection_->next_beat(), adoption_.due()));
       if (!source_.members.name.empty() && !counting_) until = smaller(until, next_count_);
       for (const auto& shard : shards_) {
         if (shard->settled().unsent() > 0 && shard->takes()) until = smaller(until, next_flush_);
@@ -450,7 +466,11 @@ class Consumer {
     } else if (!dialer_.busy()) {
       until = smaller(until, redial_.due());
     }
-    mailbox_->wakeup.sleep(connection_ ? connection_->fd() : -1, listening(), unsent, until);
+    if (now < next_read_) {
+      omnibus::detail::Wakeup::doze(smaller(until, next_read_));
+    } else {
+      mailbox_->wakeup.sleep(connection_ ? connection_->fd() : -1, listening(), unsent, until);
+    }
   }
 
   /// Waits for the confirms of copies, whose originals can then be acknowledged.
@@ -465,6 +485,13 @@ class Consumer {
                              omnibus::detail::smaller(until, later_.next_retry()));
       (void)mailbox_->wakeup.take();
     }
+  }
+
+  bool any_finishing() const {
+    for (const auto& shard : shards_) {
+      if (shard->state() == Shard::State::finishing) return true;
+    }
+    return false;
   }
 
   /// Acknowledges what is done and closes the channels. False when that did not work in time.
@@ -484,7 +511,7 @@ class Consumer {
       bool closed = true;
       for (const auto& shard : shards_) closed &= shard->state() == Shard::State::closed;
       if (!connection_->send(now) || closed || now >= until) return closed;
-      if (connection_->lost()) return false;
+      if (connection_->lost()) return !any_finishing();
       mailbox_->wakeup.sleep(connection_->fd(), true, connection_->unsent() > 0, until);
       (void)mailbox_->wakeup.take();
     }
@@ -494,6 +521,7 @@ class Consumer {
   Source source_;
   const std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>();
   Later later_;
+  Adoption adoption_;
   HeldPool pool_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::unique_ptr<Connection> connection_;
@@ -507,10 +535,9 @@ class Consumer {
   std::size_t waiting_bytes_ = 0;
   bool registered_ = false;
   bool counting_ = false;
-  bool held_known_ = false;
   Instant next_count_ = Instant::max();
-  Instant next_held_ = Instant::max();
   Instant next_flush_ = Instant::min();
+  Instant next_read_ = Instant::min();
 };
 
 }  // namespace omnibus::rabbitmq

@@ -97,6 +97,7 @@ inline constexpr std::array<TextProperty, 5> text_properties{{{"content-type", 1
 struct Carried {
   std::uint32_t attempts = 0;  ///< how often it has been tried
   Duration wait{};             ///< what is left of its delay after this queue
+  std::string_view expires{};  ///< milliseconds after which it may be dropped; empty: never
 };
 
 inline void put_field(std::string& out, std::string_view name, std::string_view bytes) {
@@ -175,6 +176,7 @@ inline void append_publish(std::string& out, std::uint16_t channel, std::string_
   const bool id_fits = message.id.size() <= 255;
   const std::string_view type = message.type.size() <= 255 ? message.type : std::string_view{};
   unsigned flags = 1u << 13 | 1u << 12 | 1u << 6;  // headers, delivery-mode, timestamp
+  if (!carried.expires.empty()) flags |= 1u << 8;
   if (id_fits) flags |= 1u << 7;
   if (!type.empty()) flags |= 1u << 5;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -190,6 +192,7 @@ inline void append_publish(std::string& out, std::uint16_t channel, std::string_
   put8(out, 2);  // delivery-mode: persistent
   put_text(2);
   put_text(3);
+  if (!carried.expires.empty()) put_short(out, carried.expires);
   if (id_fits) put_short(out, message.id);
   const auto since = std::chrono::duration_cast<std::chrono::seconds>(message.time.time_since_epoch());
   put64(out, static_cast<std::uint64_t>(since.count()));

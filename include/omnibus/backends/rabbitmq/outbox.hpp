@@ -27,12 +27,13 @@ class Outbox {
     PublishDone done;
     Route* route = nullptr;
     std::int32_t shard = 0;
+    std::uint64_t key_hash = 0;  ///< 0: no order is asked for
     Instant deadline{};
     std::size_t body_size = 0;
     std::uint64_t tag = 0;      ///< its number on this connection; 0: not written there
     bool ever_written = false;  ///< the broker may have it
     bool ended = false;
-    bool overtaken = false;     ///< refused, but a later message to its queue was taken
+    bool overtaken = false;     ///< refused, but a later message of its key was taken
     std::uint32_t refusals = 0; ///< how often the broker said no
     std::string returned;       ///< why the broker returned it; empty: it did not
   };
@@ -49,6 +50,10 @@ class Outbox {
   bool has_room() const noexcept {
     const std::uint64_t count = tail_.load(std::memory_order_relaxed) - head_.load();
     return count == 0 || (count < window_ && bytes_.load() < window_bytes_);
+  }
+  /// True when there is so much room that it pays to wake who waits for it.
+  bool has_much_room() const noexcept {
+    return tail_.load() - head_.load() <= window_ / 4 * 3 && bytes_.load() <= window_bytes_ / 4 * 3;
   }
   /// The slot to fill, when there is room.
   Slot& next_free() noexcept { return slots_[index(tail_.load(std::memory_order_relaxed))]; }
@@ -89,9 +94,15 @@ class Outbox {
     slot.ever_written = true;
     ++next_;
   }
+  /// The tag of the last message written; 0: there is none.
+  std::uint64_t last_written() const noexcept { return last_tag_; }
+  /// True when the broker has said what became of this tag and of all before it.
+  bool is_confirmed(std::uint64_t tag) const noexcept { return tag < low_tag_; }
+  /// How many are written and have no confirm, roughly.
+  std::uint64_t under_way() const noexcept { return last_tag_ + 1 - low_tag_; }
   /// False while the broker owes so many confirms that no more can be counted.
   bool may_write() const noexcept {
-    return refused_ == 0 && last_tag_ + 1 - low_tag_ < by_tag_.size();
+    return refused_ == 0 && under_way() < by_tag_.size();
   }
 
   /// The broker returned the message with this id: the first written one that it can be.
@@ -109,7 +120,7 @@ class Outbox {
 
   /// The broker has taken or refused the message of this tag, and of all before it if `multiple`.
   /// What was refused goes again when every other confirm is there, because a queue without a leader
-  /// refuses too, unless a later message to the same queue was taken: then order forbids it.
+  /// refuses too, unless a later message of the same key was taken: then order forbids it.
   void confirmed(std::uint64_t tag, bool multiple, bool taken) {
     if (tag > last_tag_) return;
     for (std::uint64_t each = multiple ? low_tag_ : tag; each <= tag; ++each) {
@@ -205,12 +216,13 @@ class Outbox {
   std::size_t mask() const noexcept { return slots_.size() - 1; }
   std::size_t index(std::uint64_t at) const noexcept { return at & mask(); }
 
-  /// A message was taken: those to the same queue that were refused before it must not follow it.
+  /// A message was taken: those of its key that were refused before it must not follow it.
   void mark_overtaken(const Slot& taken) noexcept {
+    if (taken.key_hash == 0) return;
     for (std::uint64_t at = head_.load(); at < next_; ++at) {
       Slot& slot = slots_[index(at)];
       if (&slot == &taken) return;
-      if (!slot.ended && slot.tag == 0 && slot.route == taken.route && slot.shard == taken.shard) {
+      if (!slot.ended && slot.tag == 0 && slot.key_hash == taken.key_hash) {
         slot.overtaken = true;
       }
     }

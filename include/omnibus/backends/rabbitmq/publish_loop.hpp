@@ -33,9 +33,10 @@ inline constexpr std::uint16_t call_channel = 2;
 /// Thread safety: public members from any thread. Lifetime: outbox and routes must outlive it.
 class PublishLoop {
  public:
-  /// `progress` is called on the loop's thread when messages may have got endings.
+  /// `progress` is called on the loop's thread when messages may have got endings, with true when the
+  /// loop is about to sleep for an indefinite time.
   PublishLoop(const ConnectOptions& connect, Outbox& outbox, Routes& routes,
-              omnibus::detail::UniqueFunction<void()> progress)
+              omnibus::detail::UniqueFunction<void(bool quiet)> progress)
       : connect_{connect}, outbox_{outbox}, routes_{routes}, progress_{std::move(progress)} {
     thread_ = omnibus::detail::DeepThread{[this] { run(); }};
   }
@@ -67,9 +68,12 @@ class PublishLoop {
   }
 
  private:
-  /// While messages are under way, writes are at least so far apart, unless there is much to write:
-  /// callers in a loop then share a system call.
-  static constexpr Duration linger = std::chrono::microseconds{200};
+  /// While many messages are under way, the loop turns a few times for each time that a confirm takes,
+  /// or when there is much to write: callers in a loop share a system call, and so do confirms.
+  static constexpr std::uint64_t many = 64;
+  static constexpr int turns_a_confirm = 8;
+  static constexpr Duration shortest_turn = std::chrono::microseconds{200};
+  static constexpr Duration longest_turn = std::chrono::milliseconds{5};
   static constexpr std::size_t much = std::size_t{64} * 1024;
   /// A queue that refuses has no leader yet, most often: it is given time.
   static constexpr Duration after_refusal = std::chrono::milliseconds{100};
@@ -89,11 +93,11 @@ class PublishLoop {
       if (now >= outbox_.earliest()) {
         outbox_.expire(now, Error::make(Errc::unavailable, "publish", trouble()));
       }
-      progress_();
+      progress_(false);
       sleep(now);
     }
     give_up();
-    progress_();
+    progress_(true);
   }
 
   void connect(Instant now) {
@@ -133,6 +137,7 @@ class PublishLoop {
     amqp_confirm_select_t select{};
     append_method(connection_->out(), publish_channel, AMQP_CONFIRM_SELECT_METHOD, &select);
     ready_ = returning_ = false;
+    watched_ = 0;
     outbox_.restart();
   }
 
@@ -219,7 +224,7 @@ class PublishLoop {
       case AMQP_BASIC_NACK_METHOD: {
         const auto* nack = static_cast<const amqp_basic_nack_t*>(method.decoded);
         outbox_.confirmed(nack->delivery_tag, nack->multiple != 0, false);
-        next_write_ = now + after_refusal;
+        next_turn_ = now + after_refusal;
         return;
       }
       case AMQP_BASIC_RETURN_METHOD:
@@ -287,7 +292,7 @@ class PublishLoop {
     if (!connection_->send(now)) return lose(now);
     waiting_for_route_ = false;
     if (!ready_ || blocked_) return;
-    if (now < next_write_ && (outbox_.refused() || outbox_.unwritten_bytes() < much)) return;
+    if (now < next_turn_ && (outbox_.refused() || outbox_.unwritten_bytes() < much)) return;
     while (connection_->unsent() == 0) {
       while (connection_->unsent() < much && !waiting_for_route_) {
         Outbox::Slot* slot = outbox_.to_write();
@@ -297,10 +302,22 @@ class PublishLoop {
           outbox_.written();
         }
       }
-      if (connection_->unsent() == 0) return;
+      if (connection_->unsent() == 0) break;
       if (!connection_->send(now)) return lose(now);
-      next_write_ = now + linger;
     }
+    watch_confirms(now);
+    if (outbox_.under_way() >= many) next_turn_ = now + turn_;
+  }
+
+  /// Measures how long a confirm takes, one message at a time.
+  void watch_confirms(Instant now) {
+    using omnibus::detail::larger, omnibus::detail::smaller;
+    if (watched_ != 0 && !outbox_.is_confirmed(watched_)) return;
+    if (watched_ != 0) {
+      turn_ = larger(shortest_turn, smaller(longest_turn, (now - watched_since_) / turns_a_confirm));
+    }
+    watched_ = outbox_.last_written();
+    watched_since_ = now;
   }
 
   /// Asks for what must stand before messages can go this way. Those behind wait: order is kept.
@@ -342,21 +359,24 @@ class PublishLoop {
     Instant until = outbox_.earliest();
     std::size_t wake_at = SIZE_MAX;
     bool unsent = false;
+    bool lingering = false;
     if (!connection_) {
       if (!dialer_.busy()) until = omnibus::detail::smaller(until, redial_.due());
     } else {
       until = omnibus::detail::smaller(until, connection_->next_beat());
       unsent = connection_->unsent() > 0;
+      lingering = now < next_turn_;
+      if (lingering) until = omnibus::detail::smaller(until, next_turn_);
       if (ready_ && !blocked_ && !unsent && !waiting_for_route_ && outbox_.may_write()) {
-        wake_at = now >= next_write_ ? 1 : outbox_.refused() ? SIZE_MAX : much;
-        if (now < next_write_) until = omnibus::detail::smaller(until, next_write_);
+        wake_at = !lingering ? 1 : outbox_.refused() ? SIZE_MAX : much;
       }
     }
+    if (!lingering) progress_(true);
     wake_at_.store(wake_at);
     awake_by_.store(until.time_since_epoch().count());
     // Who added something before these stores did not ring: look once more.
     if (outbox_.unwritten_bytes() < wake_at && outbox_.earliest() >= until) {
-      wakeup_.sleep(connection_ ? connection_->fd() : -1, true, unsent, until);
+      wakeup_.sleep(connection_ ? connection_->fd() : -1, !lingering, unsent, until);
     }
     wake_at_.store(SIZE_MAX);
     awake_by_.store(INT64_MIN);
@@ -381,7 +401,7 @@ class PublishLoop {
   const ConnectOptions connect_;
   Outbox& outbox_;
   Routes& routes_;
-  omnibus::detail::UniqueFunction<void()> progress_;
+  omnibus::detail::UniqueFunction<void(bool)> progress_;
   omnibus::detail::Wakeup wakeup_;
   std::atomic<std::size_t> wake_at_{SIZE_MAX};    // ring when so many bytes are unwritten
   std::atomic<Instant::rep> awake_by_{INT64_MIN};  // ring for a deadline before this
@@ -397,7 +417,10 @@ class PublishLoop {
   bool blocked_ = false;  // the broker takes nothing
   bool waiting_for_route_ = false;
   std::uint32_t strikes_ = 0;
-  Instant next_write_ = Instant::min();
+  Instant next_turn_ = Instant::min();  // before it, waiting pays
+  Duration turn_ = shortest_turn;
+  std::uint64_t watched_ = 0;  // the tag whose confirm is timed
+  Instant watched_since_{};
   bool returning_ = false;
   Received returned_;
   std::string returned_exchange_;

@@ -15,6 +15,7 @@
 #include <omnibus/backends/rabbitmq/outbox.hpp>
 #include <omnibus/backends/rabbitmq/publish_loop.hpp>
 #include <omnibus/backends/rabbitmq/routes.hpp>
+#include <omnibus/detail/hash.hpp>
 
 // The publishing side as its callers see it: they encode into the outbox, and wait where that is
 // wanted.
@@ -56,6 +57,7 @@ class Publisher {
       slot.id.assign(outgoing.message.id);
       slot.done = std::move(outgoing.done);
       slot.shard = sending.shard;
+      slot.key_hash = outgoing.message.key.empty() ? 0 : omnibus::detail::hash64(outgoing.message.key) | 1;
       slot.deadline = deadline;
       slot.body_size = outgoing.message.payload.size();
       slot.tag = 0;
@@ -73,9 +75,9 @@ class Publisher {
     if (!outbox_) return {};
     const std::uint64_t tail = outbox_->tail();
     const auto ended = [&] { return outbox_->head() >= tail; };
-    waiting_.fetch_add(1);
+    flushing_.fetch_add(1);
     const bool all = progress_.wait_until(lock, until, ended);
-    waiting_.fetch_sub(1);
+    flushing_.fetch_sub(1);
     if (all) return {};
     return Error::make(Errc::timed_out, "flush",
                        std::to_string(tail - outbox_->head()) + " messages have no ending: " +
@@ -107,14 +109,17 @@ class Publisher {
   void start() {
     if (outbox_ || closed_) return;
     outbox_ = std::make_unique<Outbox>(window_, window_bytes_);
-    loop_ = std::make_unique<PublishLoop>(connect_, *outbox_, routes_, [this] { tell_progress(); });
+    loop_ = std::make_unique<PublishLoop>(connect_, *outbox_, routes_,
+                                          [this](bool quiet) { tell_progress(quiet); });
   }
 
   bool wait_for_room(std::unique_lock<std::mutex>& lock, const Submit& how, Instant deadline) {
     // A completion that publishes runs on the thread that makes room.
     if (!how.wait_for_room || loop_->is_current()) return false;
     waiting_.fetch_add(1);
-    progress_.wait_until(lock, deadline, [this] { return closed_ || outbox_->has_room(); });
+    while (!closed_ && !outbox_->has_room() &&
+           progress_.wait_until(lock, deadline) != std::cv_status::timeout) {
+    }
     waiting_.fetch_sub(1);
     return !closed_ && outbox_->has_room();
   }
@@ -132,9 +137,12 @@ class Publisher {
     return trouble.empty() ? "the broker confirms slowly" : trouble;
   }
 
-  /// Called by the loop when messages may have got endings.
-  void tell_progress() {
-    if (waiting_.load() == 0) return;
+  /// Called by the loop when messages may have got endings; `quiet` when nothing more is to be expected
+  /// soon. Who waits for room is woken when there is room for many, not at every confirm.
+  void tell_progress(bool quiet) {
+    const bool room = waiting_.load() > 0 && (quiet || outbox_->has_much_room());
+    const bool empty = flushing_.load() > 0 && (quiet || outbox_->head() == outbox_->tail());
+    if (!room && !empty) return;
     std::lock_guard lock{mutex_};
     progress_.notify_all();
   }
@@ -144,7 +152,8 @@ class Publisher {
   const std::size_t window_bytes_;
   mutable std::mutex mutex_;  // of those who add; the loop takes it only to tell who waits
   std::condition_variable progress_;
-  std::atomic<int> waiting_{0};
+  std::atomic<int> waiting_{0};   // for room
+  std::atomic<int> flushing_{0};  // for everything to have its ending
   bool closed_ = false;
   std::unique_ptr<Outbox> outbox_;
   Routes routes_;

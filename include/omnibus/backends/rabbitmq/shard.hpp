@@ -120,6 +120,7 @@ class Shard {
   /// cancelled, which the broker answers only when the queue has applied every acknowledgement before
   /// it: what it has not applied it would forget with the channel.
   void finish(std::string& out) {
+    if (state_ == State::opening) return abandon(out);  // nothing has come
     settled_.acknowledge(out, channel_, true);
     if (settled_.unsent() > 0 || state_ != State::finishing || second_) {
       append_barrier(out);

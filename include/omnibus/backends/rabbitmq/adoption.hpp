@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <omnibus/backends/rabbitmq/publisher.hpp>
+#include <omnibus/backends/rabbitmq/shard.hpp>
+#include <omnibus/clock.hpp>
+#include <omnibus/detail/uuid.hpp>
+
+// What was published before any group had subscribed lies in one queue, and is handled before what came
+// afterwards, whoever of the group's members does it.
+
+namespace omnibus::rabbitmq {
+
+/// Tells a member when what was held is worked off, by a marker of its own: it is put behind everything
+/// that was held when the member's group had its queues, and comes to the member, as the queue's one
+/// active consumer, when others have acknowledged what lay before it. Markers of others are left where
+/// they are. Thread safety: one thread at a time.
+class Adoption {
+ public:
+  explicit Adoption(Publisher& publisher) : publisher_{publisher} {}
+
+  /// Puts the marker behind what is held in this queue.
+  void begin(const std::string& queue, Instant now) {
+    queue_ = queue;
+    id_ = ids_.next(SystemClock{}.wall());
+    marker_tag_ = 0;
+    put_marker(now);
+  }
+  /// Puts the marker there once more, should it have been lost; to be called when it is due.
+  void repeat(Instant now) { put_marker(now); }
+  Instant due() const noexcept { return due_; }
+  /// The connection was lost, or it is over.
+  void end() noexcept { due_ = Instant::max(); }
+
+  /// True for markers, which are not for handlers. Notes our own.
+  bool takes(const MessageView& message, std::uint64_t tag) noexcept {
+    if (message.type != type) return false;
+    if (message.id == std::string_view{id_.data(), id_.size()}) marker_tag_ = tag;
+    return true;
+  }
+  /// True when everything before the marker is settled, by others and by this member. Then the marker is
+  /// settled as well.
+  bool complete(Shard& shard) {
+    if (marker_tag_ == 0 || shard.unsettled() > 0) return false;
+    shard.settled().done(std::exchange(marker_tag_, 0));
+    end();
+    return true;
+  }
+
+ private:
+  static constexpr std::string_view type = "omnibus.marker";
+  static constexpr Duration again_after = std::chrono::seconds{5};
+
+  void put_marker(Instant now) {
+    due_ = now + again_after;
+    MessageView marker;
+    marker.id = {id_.data(), id_.size()};
+    marker.type = type;
+    Outgoing outgoing{marker, {}, [](const Result<Receipt>&) {}};  // if it fails, another one follows
+    publisher_.submit({.route = "(default exchange)",
+                       .routing_key = queue_,
+                       .carried = {.expires = "60000"}},
+                      [] { return Route{""}; }, outgoing, {again_after, false});
+  }
+
+  Publisher& publisher_;
+  omnibus::detail::UuidGenerator ids_;
+  omnibus::detail::UuidText id_{};
+  std::string queue_;
+  std::uint64_t marker_tag_ = 0;
+  Instant due_ = Instant::max();
+};
+
+}  // namespace omnibus::rabbitmq
