@@ -6,6 +6,7 @@
 
 #include <exception>
 #include <map>
+#include <omnibus/backends/rabbitmq.hpp>
 #include <omnibus/omnibus.hpp>
 #include <string>
 #include <string_view>
@@ -18,6 +19,7 @@ namespace {
 /// The brokers it runs on. A further one is a further line.
 const std::map<std::string_view, int (*)(const shop::Options&)> backends{
     {"memory", shop::serve<omnibus::Memory>},
+    {"rabbitmq", shop::serve<omnibus::RabbitMq>},
 };
 
 int run(const shop::Options& options) {

@@ -81,6 +81,8 @@ int serve(const Options& options) {
                                        OrderCanceled, OrderUnavailable>(book) |
                                   ob::dead_letter("orders.dlq") | ob::idempotent(entered),
                               {.group = "states", .concurrency = options.concurrency});
+  billing.wait_registered().value();  // a broker may keep nothing for a group it does not know
+  states.wait_registered().value();
 
   std::uint64_t sent = 0;
   const auto show = [&] {

@@ -34,17 +34,16 @@ class BusSubscription final : public RunningSubscription, private DeliveryContex
         runner_{[this] { return backend_.consume(spec_); }, std::move(pipeline), *this, dispatch} {}
 
   void start() { runner_.start(); }
-  bool ended() { return runner_.wait(std::chrono::steady_clock::time_point::min()); }
+  bool ended() { return runner_.state().wait_ended(Instant::min()); }
 
   void stop(Duration to_close) noexcept override { runner_.stop(to_close); }
-  bool wait(std::chrono::steady_clock::time_point deadline) override { return runner_.wait(deadline); }
-  Result<> closed() const override { return runner_.closed(); }
+  const ConsumerState& state() const noexcept override { return runner_.state(); }
   bool on_own_thread() const noexcept override { return runner_.on_own_thread(); }
 
   SubscriptionHealth health() const override {
     const auto& counters = runner_.counters();
     SubscriptionHealth health{spec_.topic, spec_.group, true, {}, {}};
-    if (const auto problem = runner_.problem()) {
+    if (const auto problem = runner_.state().problem()) {
       health.ok = false;
       health.problem = problem->message();
     }

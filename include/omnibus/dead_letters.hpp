@@ -32,6 +32,7 @@ inline constexpr std::string_view partition = "omnibus-dead-partition";
 inline constexpr std::string_view position = "omnibus-dead-position";
 inline constexpr std::string_view attempts = "omnibus-dead-attempts";
 inline constexpr std::string_view time = "omnibus-dead-time";
+inline constexpr std::string_view cut = "omnibus-dead-cut";  ///< how many headers did not fit
 }  // namespace dead_header
 
 /// The dead letter of a delivery: id, type, key, payload, time and headers as they were, and what
@@ -94,14 +95,35 @@ inline std::string default_dead_letter_topic(std::string_view topic, std::string
   return name.append(".dlq");
 }
 
+/// Takes the original headers away from a dead letter that is too large with them, and says so. False
+/// when there are none.
+inline bool cut_headers(Message& dead) {
+  Headers kept;
+  std::size_t cut = 0;
+  for (const Header header : dead.headers) {
+    if (header.name.starts_with(dead_header::prefix)) {
+      kept.add(header.name, header.value);
+    } else {
+      ++cut;
+    }
+  }
+  if (cut == 0) return false;
+  kept.add(dead_header::cut, std::to_string(cut));
+  dead.headers = std::move(kept);
+  return true;
+}
+
 /// Writes the dead letter of a delivery to `topic` and marks the delivery. When that fails, the
 /// error asks for another try, with back-off, and the delivery remembers that only the dead letter
 /// is still to be written. Blocks until the broker has answered. Lifetime: `topic` must outlive the
 /// delivery.
 inline Result<> bury(Delivery& delivery, const Error& error, const std::string& topic) {
   DeliveryContext& context = delivery.context();
-  const Message dead = make_dead_letter(delivery, error, context.clock().wall());
-  const Result<Receipt> sent = context.publish(topic, dead.view());
+  Message dead = make_dead_letter(delivery, error, context.clock().wall());
+  Result<Receipt> sent = context.publish(topic, dead.view());
+  if (!sent && sent.error().code == Errc::too_large && cut_headers(dead)) {
+    sent = context.publish(topic, dead.view());
+  }
   if (sent) {
     delivery.mark_dead_lettered(topic);
     context.notify(DeliveryEvent::dead_lettered, delivery, &error);

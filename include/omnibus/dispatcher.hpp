@@ -17,6 +17,7 @@
 
 #include <omnibus/backend.hpp>
 #include <omnibus/clock.hpp>
+#include <omnibus/consumer_state.hpp>
 #include <omnibus/dead_letters.hpp>
 #include <omnibus/delivery.hpp>
 #include <omnibus/detail/hash.hpp>
@@ -79,12 +80,6 @@ class Dispatcher final : private Intake {
     if (!stopping_.exchange(true)) consumer_.wake();
   }
 
-  /// Waits until everything has ended; false at the deadline, with handlers still running.
-  bool wait(std::chrono::steady_clock::time_point deadline) {
-    std::unique_lock lock{ended_mutex_};
-    return ended_signal_.wait_until(lock, deadline, [this] { return ended_; });
-  }
-
   /// True on a thread that runs this subscription's handlers: there one can't wait for its end.
   bool on_own_thread() const noexcept {
     const auto self = std::this_thread::get_id();
@@ -106,16 +101,9 @@ class Dispatcher final : private Intake {
   const DispatchCounters& counters() const noexcept { return counters_; }
   /// Messages that wait for their next attempt, or behind one that does.
   std::size_t waiting() const { return lanes_.waiting(); }
-  /// What is wrong with the consumer, if anything; it is not registered until it said so.
-  std::optional<Error> problem() const {
-    std::lock_guard lock{problem_mutex_};
-    return problem_;
-  }
-  /// How closing the consumer ended.
-  Result<> closed() const {
-    std::lock_guard lock{problem_mutex_};
-    return closed_;
-  }
+  /// Whether the consumer is registered, and whether everything has ended: then but for handlers that
+  /// still run.
+  const ConsumerState& state() const noexcept { return state_; }
 
  private:
   struct Item {
@@ -151,15 +139,8 @@ class Dispatcher final : private Intake {
     }
     const Result<> closed =
         consumer_.close(after(std::chrono::steady_clock::now(), Duration{to_close_.load()}));
-    {
-      std::lock_guard lock{problem_mutex_};
-      closed_ = closed;
-      problem_ = Error::make(Errc::closed, "consume");
-    }
     lanes_.close();
-    std::lock_guard lock{ended_mutex_};
-    ended_ = true;
-    ended_signal_.notify_all();
+    state_.end(closed);
   }
 
   std::size_t room() const noexcept override {
@@ -219,14 +200,7 @@ class Dispatcher final : private Intake {
   }
 
   void report(const Error* problem) override {
-    {
-      std::lock_guard lock{problem_mutex_};
-      if (problem != nullptr) {
-        problem_ = *problem;
-      } else {
-        problem_.reset();
-      }
-    }
+    state_.report(problem);
     context_.report(problem);
   }
 
@@ -385,12 +359,7 @@ class Dispatcher final : private Intake {
   std::condition_variable returned_signal_;
   bool returned_ = false;
 
-  mutable std::mutex problem_mutex_;
-  std::optional<Error> problem_ = Error::make(Errc::unavailable, "consume", "not connected yet");
-  Result<> closed_;
-  std::mutex ended_mutex_;
-  std::condition_variable ended_signal_;
-  bool ended_ = false;
+  ConsumerState state_;
 
   std::vector<std::thread> workers_;
   detail::DeepThread thread_;

@@ -224,10 +224,10 @@ class EventBus {
     }
     Result<> worst;
     for (const auto& each : running) {
-      if (!each->wait(deadline)) {
+      if (!each->state().wait_ended(deadline)) {
         return Error::make(Errc::timed_out, "close", "a handler still runs");
       }
-      if (Result<> closed = each->closed(); !closed) worst = std::move(closed);
+      if (Result<> closed = each->state().closed(); !closed) worst = std::move(closed);
     }
     if (Result<> flushed = backend_.flush(deadline); !flushed) worst = std::move(flushed);
     if (Result<> closed = backend_.close(deadline); !closed) worst = std::move(closed);

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <omnibus/consumer_state.hpp>
 #include <omnibus/result.hpp>
 #include <omnibus/time.hpp>
 
@@ -51,8 +52,7 @@ class RunningSubscription {
  public:
   virtual ~RunningSubscription() = default;
   virtual void stop(Duration to_close) noexcept = 0;
-  virtual bool wait(std::chrono::steady_clock::time_point deadline) = 0;
-  virtual Result<> closed() const = 0;
+  virtual const ConsumerState& state() const noexcept = 0;
   virtual bool on_own_thread() const noexcept = 0;
   virtual SubscriptionHealth health() const = 0;
 };
@@ -85,10 +85,21 @@ class [[nodiscard("delivery stops when the Subscription is destroyed; keep it")]
     if (!running_) return {};
     running_->stop(timeout);
     if (running_->on_own_thread()) return {};
-    if (!running_->wait(after(std::chrono::steady_clock::now(), timeout))) {
+    if (!running_->state().wait_ended(after(std::chrono::steady_clock::now(), timeout))) {
       return Error::make(Errc::timed_out, "stop subscription", "a handler still runs");
     }
-    return running_->closed();
+    return running_->state().closed();
+  }
+
+  /// Blocks until it is registered at the broker, at most `timeout`. A backend whose capabilities do not
+  /// say `retains` delivers to a new group only what is published afterwards.
+  /// Errors: what keeps it from being registered: unavailable, access_denied, not_found,
+  /// topology_mismatch, closed.
+  Result<> wait_registered(Duration timeout = std::chrono::seconds{30}) const {
+    if (!running_) return Error::make(Errc::closed, "subscribe");
+    const Instant deadline = after(std::chrono::steady_clock::now(), timeout);
+    if (auto problem = running_->state().wait_registered(deadline)) return *std::move(problem);
+    return {};
   }
 
   /// Whether it is registered at the broker, and what it has done.
@@ -100,7 +111,7 @@ class [[nodiscard("delivery stops when the Subscription is destroyed; keep it")]
   void end() noexcept {
     if (!running_) return;
     running_->stop(std::chrono::seconds{30});
-    if (!running_->on_own_thread()) running_->wait(std::chrono::steady_clock::time_point::max());
+    if (!running_->on_own_thread()) running_->state().wait_ended(Instant::max());
     running_.reset();
   }
 

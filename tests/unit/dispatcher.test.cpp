@@ -46,7 +46,7 @@ struct Bench {
   /// Ends it, and checks what always holds.
   void finish() {
     dispatcher->stop(1s);
-    CHECK(dispatcher->wait(std::chrono::steady_clock::now() + patience));
+    CHECK(dispatcher->state().wait_ended(std::chrono::steady_clock::now() + patience));
     dispatcher->join();
     CHECK(broker.mistakes() == Ids{});
     CHECK(broker.is_closed());
@@ -504,15 +504,15 @@ TEST_CASE("stop gives back what has not started, finishes what runs, then closes
   CHECK(bench.broker.settled(3));
   bench.broker.publish(message_of("too late", "k"));
   for (const Settlement& each : bench.broker.settlements()) CHECK(each.kind == Kind::release);
-  CHECK_FALSE(bench.dispatcher->wait(std::chrono::steady_clock::now()));
+  CHECK_FALSE(bench.dispatcher->state().wait_ended(std::chrono::steady_clock::now()));
   CHECK_FALSE(bench.broker.is_closed());
   gate.open();
   bench.finish();
   CHECK(bench.kind_of(running) == Kind::done);
   CHECK(bench.ran.get() == Ids{"1"});
-  REQUIRE(bench.dispatcher->problem());
-  CHECK(bench.dispatcher->problem()->code == Errc::closed);
-  CHECK(bench.dispatcher->closed());
+  REQUIRE(bench.dispatcher->state().problem());
+  CHECK(bench.dispatcher->state().problem()->code == Errc::closed);
+  CHECK(bench.dispatcher->state().closed());
 }
 
 TEST_CASE("stop does not wait for a back-off to pass") {
@@ -546,7 +546,7 @@ TEST_CASE("how closing the consumer ended is passed on") {
   bench.broker.close_answer = Error::make(Errc::timed_out, "close");
   bench.start({}, ok);
   bench.finish();
-  CHECK(bench.dispatcher->closed().error().code == Errc::timed_out);
+  CHECK(bench.dispatcher->state().closed().error().code == Errc::timed_out);
 }
 
 TEST_CASE("a dispatcher that was never started can be destroyed") {
@@ -578,18 +578,18 @@ TEST_CASE(
 TEST_CASE("a consumer counts as broken until it reports that it is registered") {
   Bench bench;
   bench.start({}, ok);
-  REQUIRE(bench.dispatcher->problem());
-  CHECK(bench.dispatcher->problem()->code == Errc::unavailable);
+  REQUIRE(bench.dispatcher->state().problem());
+  CHECK(bench.dispatcher->state().problem()->code == Errc::unavailable);
   CHECK(bench.broker.in_poll([](Intake& intake) { intake.report(nullptr); }));
-  CHECK_FALSE(bench.dispatcher->problem());
+  CHECK_FALSE(bench.dispatcher->state().problem());
   CHECK(bench.broker.in_poll([](Intake& intake) {
     const Error error = Error::make(Errc::access_denied, "consume orders");
     intake.report(&error);
   }));
-  REQUIRE(bench.dispatcher->problem());
-  CHECK(bench.dispatcher->problem()->code == Errc::access_denied);
+  REQUIRE(bench.dispatcher->state().problem());
+  CHECK(bench.dispatcher->state().problem()->code == Errc::access_denied);
   CHECK(bench.broker.in_poll([](Intake& intake) { intake.report(nullptr); }));
-  CHECK_FALSE(bench.dispatcher->problem());
+  CHECK_FALSE(bench.dispatcher->state().problem());
   bench.finish();
   REQUIRE(bench.context.reported.size() == 1);
   CHECK(bench.context.reported[0].code == Errc::access_denied);

@@ -17,9 +17,10 @@
 
 namespace omnibus::rabbitmq {
 
-/// Tells a member when what was held is worked off, by a marker of its own: it is put behind everything
-/// that was held when the member's group had its queues, and comes to the member, as the queue's one
-/// active consumer, when others have acknowledged what lay before it. Markers of others are left where
+/// Tells a member when it may take what came later, by a marker of its own: it is put behind everything
+/// that was held when the group had its queues, and comes to the member, as the queue's one active
+/// consumer, when the member has been given what lay before it and others have settled their part. It
+/// gives the queue up, for the next member, when it has settled its own. Markers of others are left where
 /// they are. Thread safety: one thread at a time.
 class Adoption {
  public:
@@ -30,13 +31,16 @@ class Adoption {
     queue_ = queue;
     id_ = ids_.next(SystemClock{}.wall());
     marker_tag_ = 0;
+    active_ = true;
     put_marker(now);
   }
   /// Puts the marker there once more, should it have been lost; to be called when it is due.
   void repeat(Instant now) { put_marker(now); }
-  Instant due() const noexcept { return due_; }
+  Instant due() const noexcept { return active_ && !reached() ? due_ : Instant::max(); }
   /// The connection was lost, or it is over.
-  void end() noexcept { due_ = Instant::max(); }
+  void end() noexcept { active_ = false; }
+  /// True from `begin` until everything that was held is settled.
+  bool active() const noexcept { return active_; }
 
   /// True for markers, which are not for handlers. Notes our own.
   bool takes(const MessageView& message, std::uint64_t tag) noexcept {
@@ -44,8 +48,9 @@ class Adoption {
     if (message.id == std::string_view{id_.data(), id_.size()}) marker_tag_ = tag;
     return true;
   }
-  /// True when everything before the marker is settled, by others and by this member. Then the marker is
-  /// settled as well.
+  /// True when everything before the marker has come to this member, or was settled by others.
+  bool reached() const noexcept { return marker_tag_ != 0; }
+  /// Settles the marker, when everything before it is settled.
   bool complete(Shard& shard) {
     if (marker_tag_ == 0 || shard.unsettled() > 0) return false;
     shard.settled().done(std::exchange(marker_tag_, 0));
@@ -74,7 +79,8 @@ class Adoption {
   omnibus::detail::UuidText id_{};
   std::string queue_;
   std::uint64_t marker_tag_ = 0;
-  Instant due_ = Instant::max();
+  bool active_ = false;
+  Instant due_{};
 };
 
 }  // namespace omnibus::rabbitmq

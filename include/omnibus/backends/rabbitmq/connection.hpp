@@ -17,6 +17,7 @@
 
 #include <omnibus/backends/rabbitmq/amqp.hpp>
 #include <omnibus/backends/rabbitmq/endpoint.hpp>
+#include <omnibus/detail/wakeup.hpp>
 #include <omnibus/error.hpp>
 #include <omnibus/result.hpp>
 #include <omnibus/time.hpp>
@@ -110,6 +111,26 @@ class Connection {
     return send_due < silence ? send_due : silence;
   }
 
+  /// Takes leave of the broker. Blocks until it has answered, or until this moment.
+  void close(Instant until) {
+    amqp_connection_close_t close{};
+    close.reply_code = AMQP_REPLY_SUCCESS;
+    append_method(out_, 0, AMQP_CONNECTION_CLOSE_METHOD, &close);
+    omnibus::detail::Wakeup nobody_rings;
+    amqp_frame_t frame{};
+    while (true) {
+      const Instant now = std::chrono::steady_clock::now();
+      while (send(now) && next(frame, now) == Got::frame) {
+        const bool closed = frame.frame_type == AMQP_FRAME_METHOD &&
+                            frame.payload.method.id == AMQP_CONNECTION_CLOSE_OK_METHOD;
+        release(frame);
+        if (closed) return;
+      }
+      if (lost() || now >= until) return;
+      nobody_rings.sleep(fd(), true, unsent() > 0, until);
+    }
+  }
+
   bool lost() const noexcept { return problem_.has_value(); }
   /// Why it was lost.
   const Error& problem() const noexcept { return *problem_; }
@@ -159,6 +180,10 @@ class Connection {
       return Error::make(Errc::unsupported, operation,
                          "the broker's frame_max is below 131072, its default");
     }
+    // A quorum queue adds headers when it delivers again, and no broker looks whether they fit: the
+    // library takes longer frames than were agreed on, as one such message would come for ever.
+    amqp_tune_connection(state_, amqp_get_channel_max(state_), static_cast<int>(2 * frame_max),
+                         amqp_get_heartbeat(state_));
     handed_over_ = true;
     in_.resize(std::size_t{256} * 1024);
     last_sent_ = last_received_ = std::chrono::steady_clock::now();

@@ -76,10 +76,7 @@ class Consumer {
     if (!connection_) return {};
     await_copies(until);
     const bool finished = finish_shards(until);
-    amqp_connection_close_t close{};
-    close.reply_code = AMQP_REPLY_SUCCESS;
-    append_method(connection_->out(), 0, AMQP_CONNECTION_CLOSE_METHOD, &close);
-    (void)connection_->send(std::chrono::steady_clock::now());
+    connection_->close(until);
     connection_.reset();
     for (const auto& shard : shards_) shard->closed();
     if (finished) return {};
@@ -172,6 +169,10 @@ class Consumer {
   }
 
   void declared() {
+    if (!source_.is_log) {
+      later_.wake();
+      later_.wake(source_.topic);
+    }
     if (!source_.members.name.empty()) {
       calls_.consume(connection_->out(), source_.members.name, {});
       next_count_ = std::chrono::steady_clock::now() + check_members;
@@ -202,9 +203,10 @@ class Consumer {
   }
 
   void go_on_adopting(Instant now) {
-    if (adoption_.due() == Instant::max()) return;
-    if (adoption_.complete(*held_shard())) {
-      held_shard()->drain();  // when its channel is closed, the others are opened
+    if (!adoption_.active()) return;
+    if (adoption_.reached()) {
+      open_shards();  // the lanes keep the keys in order, and no other member is as far
+      if (adoption_.complete(*held_shard())) held_shard()->drain();
     } else if (now >= adoption_.due()) {
       adoption_.repeat(now);
     }
@@ -344,8 +346,8 @@ class Consumer {
       case AMQP_CHANNEL_CLOSE_OK_METHOD:
         if (intake_ == nullptr) return shard.closed();  // the consumer itself is being closed
         forget(shard);
-        if (&shard == held_shard()) return open_shards();
-        return shard.open(connection_->out(), source_.cursor.from());
+        if (&shard != held_shard()) shard.open(connection_->out(), source_.cursor.from());
+        return;
       case AMQP_BASIC_CANCEL_METHOD:
         // The queue was deleted, or its node went: everything is declared again, after a while.
         shard.settled().acknowledge(connection_->out(), shard.channel(), true);
@@ -365,7 +367,7 @@ class Consumer {
   void check_registered() {
     if (registered_) return;
     // A member that waits until another one has worked off what was held is registered there.
-    const bool waits = adoption_.due() != Instant::max();
+    const bool waits = adoption_.active() && !adoption_.reached();
     for (const auto& shard : shards_) {
       const bool wanted = waits == (shard.get() == held_shard());
       if (wanted && shard->state() != Shard::State::consuming) return;

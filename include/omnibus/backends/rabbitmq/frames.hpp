@@ -156,8 +156,8 @@ inline void put_headers(std::string& out, const MessageView& message, const Carr
 }
 
 /// A whole message: basic.publish, content header, and the body in frames of at most `frame_max`
-/// bytes. Always mandatory and persistent.
-inline void append_publish(std::string& out, std::uint16_t channel, std::string_view exchange,
+/// bytes. Always mandatory and persistent. False when the headers do not fit into one frame.
+inline bool append_publish(std::string& out, std::uint16_t channel, std::string_view exchange,
                            std::string_view routing_key, const MessageView& message,
                            const Carried& carried, std::size_t frame_max) {
   auto frame = begin_frame(out, FrameType::method, channel);
@@ -201,6 +201,7 @@ inline void append_publish(std::string& out, std::uint16_t channel, std::string_
   end_frame(out, frame);
 
   const std::size_t most = frame_max - frame_overhead;
+  if (out.size() - frame - 1 > most) return false;
   for (std::string_view rest = message.payload; !rest.empty();) {
     const std::string_view part = rest.substr(0, most);
     frame = begin_frame(out, FrameType::body, channel);
@@ -208,6 +209,7 @@ inline void append_publish(std::string& out, std::uint16_t channel, std::string_
     end_frame(out, frame);
     rest.remove_prefix(part.size());
   }
+  return true;
 }
 
 }  // namespace omnibus::rabbitmq

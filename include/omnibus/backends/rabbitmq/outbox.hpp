@@ -34,7 +34,9 @@ class Outbox {
     bool ever_written = false;  ///< the broker may have it
     bool ended = false;
     bool overtaken = false;     ///< refused, but a later message of its key was taken
-    std::uint32_t refusals = 0; ///< how often the broker said no
+    bool refused = false;       ///< the broker said no, at least once
+    bool taken = false;         ///< ended well
+    bool doubtful = false;      ///< written on a connection that was lost before the confirm
     std::string returned;       ///< why the broker returned it; empty: it did not
   };
 
@@ -59,11 +61,14 @@ class Outbox {
   Slot& next_free() noexcept { return slots_[index(tail_.load(std::memory_order_relaxed))]; }
   /// The slot is filled.
   void push() noexcept {
-    const std::size_t size = next_free().frames.size();
-    lower_earliest(next_free().deadline);
+    Slot& slot = next_free();
+    const std::size_t size = slot.frames.size();
+    const Instant deadline = slot.deadline;
+    slot.taken = slot.doubtful = false;
     bytes_.fetch_add(size);
     pushed_bytes_.fetch_add(size);
     tail_.fetch_add(1);
+    lower_earliest(deadline);  // afterwards: `expire` reckons it anew from what it sees
   }
   std::uint64_t tail() const noexcept { return tail_.load(); }
 
@@ -98,6 +103,8 @@ class Outbox {
   std::uint64_t last_written() const noexcept { return last_tag_; }
   /// True when the broker has said what became of this tag and of all before it.
   bool is_confirmed(std::uint64_t tag) const noexcept { return tag < low_tag_; }
+  /// True when the broker owes nothing.
+  bool all_confirmed() const noexcept { return low_tag_ > last_tag_; }
   /// How many are written and have no confirm, roughly.
   std::uint64_t under_way() const noexcept { return last_tag_ + 1 - low_tag_; }
   /// False while the broker owes so many confirms that no more can be counted.
@@ -120,34 +127,51 @@ class Outbox {
 
   /// The broker has taken or refused the message of this tag, and of all before it if `multiple`.
   /// What was refused goes again when every other confirm is there, because a queue without a leader
-  /// refuses too, unless a later message of the same key was taken: then order forbids it.
-  void confirmed(std::uint64_t tag, bool multiple, bool taken) {
-    if (tag > last_tag_) return;
+  /// refuses too; but not when a later message of the same key was taken, because of order, nor when the
+  /// route has refused everything for `patience`.
+  void confirmed(std::uint64_t tag, bool multiple, bool taken, Instant now) {
+    if (tag > last_tag_ || tag < low_tag_) return;
     for (std::uint64_t each = multiple ? low_tag_ : tag; each <= tag; ++each) {
       Slot* slot = of_tag(each);
       if (slot == nullptr) continue;
       if (!slot->returned.empty()) {
-        end(*slot, Error::make(Errc::unroutable, "publish", std::move(slot->returned)));
+        end(*slot, slot->doubtful ? Error::make(Errc::outcome_unknown, "publish", slot->returned)
+                                  : Error::make(Errc::unroutable, "publish", slot->returned));
       } else if (taken) {
         if (refused_ > 0) mark_overtaken(*slot);
+        slot->taken = true;
+        slot->route->refuses_since = Instant::max();
         end(*slot, Receipt{slot->shard, {}});
       } else {
+        Route& route = *slot->route;
+        if (route.refuses_since == Instant::max()) route.refuses_since = now;
+        if (now - route.refuses_since >= patience) {
+          end(*slot, refusal(*slot));
+          continue;
+        }
+        slot->overtaken |= later_taken(by_tag_[each & mask()]);
         by_tag_[each & mask()] = none;
         slot->tag = 0;
-        ++slot->refusals;
+        slot->refused = true;
         ++refused_;
       }
     }
     if (multiple && tag >= low_tag_) low_tag_ = tag + 1;
-    while (low_tag_ <= last_tag_ && by_tag_[low_tag_ & mask()] == none) ++low_tag_;
-    if (refused_ > 0 && low_tag_ > last_tag_) write_refused_again();
+    skip_ended();
     advance();
   }
-  /// True while something that was refused has not gone again.
-  bool refused() const noexcept { return refused_ > 0 || next_ < again_before_; }
 
   /// The channel is gone: what was written goes again, in order.
-  void restart() noexcept {
+  void restart() {
+    for (std::uint64_t at = head_.load(); at < next_; ++at) {
+      Slot& slot = slots_[index(at)];
+      if (slot.ended) continue;
+      if (slot.tag != 0) {
+        slot.doubtful = true;
+      } else if (slot.overtaken) {
+        end(slot, refusal(slot));
+      }
+    }
     next_ = head_.load();
     for (std::uint64_t at = next_; at < tail_.load(); ++at) {
       slots_[index(at)].tag = 0;
@@ -156,7 +180,7 @@ class Outbox {
     low_tag_ = 1;
     last_tag_ = 0;
     refused_ = 0;
-    again_before_ = 0;
+    advance();
   }
 
   /// No message has a deadline before this. Safe from any thread.
@@ -172,8 +196,8 @@ class Outbox {
       if (slot.ended) continue;
       if (slot.deadline > now) {
         if (slot.deadline < earliest) earliest = slot.deadline;
-      } else if (slot.refusals > 0 && slot.tag == 0) {
-        end(slot, Error::make(Errc::rejected, "publish", "the broker refused the message"));
+      } else if (slot.refused && slot.tag == 0) {
+        end(slot, refusal(slot));
       } else if (slot.ever_written) {
         end(slot, Error::make(Errc::outcome_unknown, "publish",
                               "the broker did not confirm in time: " + why.context));
@@ -182,6 +206,7 @@ class Outbox {
       }
     }
     lower_earliest(earliest);
+    if (refused_ > 0) skip_ended();
     advance();
   }
 
@@ -193,6 +218,7 @@ class Outbox {
       Slot& slot = slots_[index(at)];
       if (!slot.ended && wanted(slot)) end(slot, ending(slot));
     }
+    if (refused_ > 0) skip_ended();
     advance();
   }
 
@@ -206,7 +232,7 @@ class Outbox {
 
  private:
   static constexpr std::uint64_t none = UINT64_MAX;
-  static constexpr std::uint32_t most_refusals = 10;
+  static constexpr Duration patience = std::chrono::seconds{5};
 
   static std::size_t ring_size(std::size_t window) {
     std::size_t size = 64;
@@ -233,15 +259,33 @@ class Outbox {
     for (std::uint64_t at = head_.load(); at < written; ++at) {
       Slot& slot = slots_[index(at)];
       if (slot.ended) continue;
-      if (slot.overtaken || slot.refusals >= most_refusals) {
-        end(slot, Error::make(Errc::rejected, "publish",
-                              "the broker refused the message: its queue is full, or failed"));
+      if (slot.overtaken) {
+        end(slot, refusal(slot));
       } else if (at < next_) {
         next_ = at;
       }
     }
     refused_ = 0;
-    again_before_ = next_ < written ? written : 0;
+  }
+
+  void skip_ended() {
+    while (low_tag_ <= last_tag_ && by_tag_[low_tag_ & mask()] == none) ++low_tag_;
+    if (refused_ > 0 && low_tag_ > last_tag_) write_refused_again();
+  }
+
+  static Error refusal(const Slot& slot) {
+    return Error::make(slot.doubtful ? Errc::outcome_unknown : Errc::rejected, "publish",
+                       "the broker refused the message: its queue is full, or failed");
+  }
+
+  /// Whether a later message of the same key was taken.
+  bool later_taken(std::uint64_t than) const noexcept {
+    const Slot& slot = slots_[index(than)];
+    for (std::uint64_t at = than + 1; slot.key_hash != 0 && at < next_; ++at) {
+      const Slot& later = slots_[index(at)];
+      if (later.taken && later.key_hash == slot.key_hash) return true;
+    }
+    return false;
   }
 
   Slot* of_tag(std::uint64_t tag) noexcept {
@@ -291,7 +335,6 @@ class Outbox {
   std::uint64_t low_tag_ = 1;  // every tag before it is dealt with
   std::uint64_t last_tag_ = 0;
   std::size_t refused_ = 0;         // messages that wait until all confirms are there
-  std::uint64_t again_before_ = 0;  // what lies before it and has no ending was refused
 };
 
 }  // namespace omnibus::rabbitmq

@@ -77,6 +77,7 @@ class PublishLoop {
   static constexpr std::size_t much = std::size_t{64} * 1024;
   /// A queue that refuses has no leader yet, most often: it is given time.
   static constexpr Duration after_refusal = std::chrono::milliseconds{100};
+  static constexpr std::uint64_t few = 16;  ///< messages under way while it refuses
 
   void set_trouble(std::string trouble) {
     std::lock_guard lock{trouble_mutex_};
@@ -91,7 +92,9 @@ class PublishLoop {
       if (connection_) read(now);
       if (connection_) write(now);
       if (now >= outbox_.earliest()) {
-        outbox_.expire(now, Error::make(Errc::unavailable, "publish", trouble()));
+        const std::string why = trouble();
+        outbox_.expire(now, Error::make(Errc::unavailable, "publish",
+                                        why.empty() ? "it could not be sent in time" : why));
       }
       progress_(false);
       sleep(now);
@@ -139,6 +142,13 @@ class PublishLoop {
     ready_ = returning_ = false;
     watched_ = 0;
     outbox_.restart();
+  }
+
+  void close_channel() {
+    amqp_channel_close_t close{};
+    close.reply_code = AMQP_REPLY_SUCCESS;
+    append_method(connection_->out(), publish_channel, AMQP_CHANNEL_CLOSE_METHOD, &close);
+    ready_ = false;
   }
 
   void lose(Instant now) {
@@ -218,13 +228,18 @@ class PublishLoop {
         return;
       case AMQP_BASIC_ACK_METHOD: {
         const auto* ack = static_cast<const amqp_basic_ack_t*>(method.decoded);
-        strikes_ = 0;
-        return outbox_.confirmed(ack->delivery_tag, ack->multiple != 0, true);
+        strikes_ = refusals_ = 0;
+        return outbox_.confirmed(ack->delivery_tag, ack->multiple != 0, true, now);
       }
       case AMQP_BASIC_NACK_METHOD: {
         const auto* nack = static_cast<const amqp_basic_nack_t*>(method.decoded);
-        outbox_.confirmed(nack->delivery_tag, nack->multiple != 0, false);
+        ++refusals_;
+        outbox_.confirmed(nack->delivery_tag, nack->multiple != 0, false, now);
+        if (!outbox_.all_confirmed()) return;
+        // Nothing but refusals: a channel asks for ever the node that led a queue when it first published
+        // to it (rabbit_fifo_client). A new channel asks anew.
         next_turn_ = now + after_refusal;
+        close_channel();
         return;
       }
       case AMQP_BASIC_RETURN_METHOD:
@@ -233,6 +248,7 @@ class PublishLoop {
         returned_exchange_ =
             view_of(static_cast<const amqp_basic_return_t*>(method.decoded)->exchange);
         return;
+      case AMQP_CHANNEL_CLOSE_OK_METHOD: return open_channel();
       case AMQP_CHANNEL_CLOSE_METHOD: {
         const auto* close = static_cast<const amqp_channel_close_t*>(method.decoded);
         amqp_channel_close_ok_t ok{};
@@ -292,11 +308,11 @@ class PublishLoop {
     if (!connection_->send(now)) return lose(now);
     waiting_for_route_ = false;
     if (!ready_ || blocked_) return;
-    if (now < next_turn_ && (outbox_.refused() || outbox_.unwritten_bytes() < much)) return;
+    if (now < next_turn_ && (refusals_ > 0 || outbox_.unwritten_bytes() < much)) return;
     while (connection_->unsent() == 0) {
       while (connection_->unsent() < much && !waiting_for_route_) {
         Outbox::Slot* slot = outbox_.to_write();
-        if (slot == nullptr) break;
+        if (slot == nullptr || (refusals_ > 0 && outbox_.under_way() >= few)) break;
         if (is_ready(*slot->route, now)) {
           connection_->out().append(slot->frames);
           outbox_.written();
@@ -368,7 +384,7 @@ class PublishLoop {
       lingering = now < next_turn_;
       if (lingering) until = omnibus::detail::smaller(until, next_turn_);
       if (ready_ && !blocked_ && !unsent && !waiting_for_route_ && outbox_.may_write()) {
-        wake_at = !lingering ? 1 : outbox_.refused() ? SIZE_MAX : much;
+        wake_at = !lingering ? 1 : refusals_ > 0 ? SIZE_MAX : much;
       }
     }
     if (!lingering) progress_(true);
@@ -385,10 +401,7 @@ class PublishLoop {
   /// The end: nothing more will be known of what has no ending.
   void give_up() {
     if (connection_) {
-      amqp_connection_close_t close{};
-      close.reply_code = AMQP_REPLY_SUCCESS;
-      append_method(connection_->out(), 0, AMQP_CONNECTION_CLOSE_METHOD, &close);
-      (void)connection_->send(std::chrono::steady_clock::now());
+      connection_->close(std::chrono::steady_clock::now() + std::chrono::milliseconds{200});
       connection_.reset();
     }
     outbox_.end_if([](const Outbox::Slot&) { return true; },
@@ -407,7 +420,7 @@ class PublishLoop {
   std::atomic<Instant::rep> awake_by_{INT64_MIN};  // ring for a deadline before this
   std::atomic<bool> stopping_{false};
   mutable std::mutex trouble_mutex_;
-  std::string trouble_ = "not connected yet";
+  std::string trouble_;
 
   std::unique_ptr<Connection> connection_;  // what follows is the thread's alone
   Dialer dialer_{[this] { wakeup_.ring(); }};
@@ -416,7 +429,8 @@ class PublishLoop {
   bool ready_ = false;    // the broker confirms on the channel
   bool blocked_ = false;  // the broker takes nothing
   bool waiting_for_route_ = false;
-  std::uint32_t strikes_ = 0;
+  std::uint32_t strikes_ = 0;   // channels that were closed on us, since the last confirm
+  std::uint32_t refusals_ = 0;  // since the last confirm
   Instant next_turn_ = Instant::min();  // before it, waiting pays
   Duration turn_ = shortest_turn;
   std::uint64_t watched_ = 0;  // the tag whose confirm is timed

@@ -52,8 +52,13 @@ class Publisher {
       Outbox::Slot& slot = outbox_->next_free();
       slot.route = &routes_.get(sending.route, make_route);
       slot.frames.clear();
-      append_publish(slot.frames, publish_channel, slot.route->exchange, sending.routing_key,
-                     outgoing.message, sending.carried, frame_max);
+      if (!append_publish(slot.frames, publish_channel, slot.route->exchange, sending.routing_key,
+                          outgoing.message, sending.carried, frame_max)) {
+        lock.unlock();
+        return outgoing.done(Error::make(Errc::too_large, "publish",
+                                         "the headers do not fit into a frame of " +
+                                             std::to_string(frame_max) + " bytes"));
+      }
       slot.id.assign(outgoing.message.id);
       slot.done = std::move(outgoing.done);
       slot.shard = sending.shard;
@@ -61,8 +66,7 @@ class Publisher {
       slot.deadline = deadline;
       slot.body_size = outgoing.message.payload.size();
       slot.tag = 0;
-      slot.ever_written = slot.ended = slot.overtaken = false;
-      slot.refusals = 0;
+      slot.ever_written = slot.ended = slot.overtaken = slot.refused = false;
       slot.returned.clear();
       outbox_->push();
     }

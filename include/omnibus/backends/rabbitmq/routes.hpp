@@ -26,6 +26,7 @@ struct Route {
   State state = State::unknown;  ///< on this connection; of the thread that owns it
   Error problem = {};            ///< why it was refused
   Instant ask_again = {};        ///< when a refusal is worth another question
+  Instant refuses_since = Instant::max();  ///< its queues have taken no message since, but refused some
 };
 
 /// Routes by name. They are never forgotten: there are as many as topics.

@@ -151,20 +151,40 @@ inline Duration delay_tier(Duration delay) noexcept {
   return tier - delay <= slack ? tier : below;
 }
 
+/// Takes what is of no use to anybody, and forgets it.
+inline constexpr std::string_view sink_queue = "omnibus/sink";
+
+/// Leads to all delay queues of this name. After a restart of the broker a quorum queue that nobody
+/// speaks to has no leader (RabbitMQ 3.10), and what waits there would wait for ever.
+inline std::string wake_exchange(std::string_view name) { return std::string{name}.append("/later"); }
+
+inline Topology wake_topology(std::string_view name) {
+  return {DeclareExchange{wake_exchange(name), "fanout"}};
+}
+
 /// A queue in which copies wait for `tier` and then go to `target`: to the exchange of a topic, or,
 /// with an empty name, to the queue that the routing key names. Dead-lettering of quorum queues is at
 /// least once with these arguments, from RabbitMQ 3.10 on (rabbitmq.com/docs/quorum-queues).
 inline Topology later_topology(std::string_view name, const std::string& target, Duration tier) {
   const std::string waiting = later_exchange(name, tier);
+  const std::string sink{sink_queue};
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(tier).count();
-  return {DeclareExchange{waiting, "fanout"},
-          DeclareQueue{waiting,
-                       {{"x-queue-type", std::string{"quorum"}},
-                        {"x-message-ttl", std::int64_t{ms}},
-                        {"x-dead-letter-exchange", target},
-                        {"x-dead-letter-strategy", std::string{"at-least-once"}},
-                        {"x-overflow", std::string{"reject-publish"}}}},
-          Bind{waiting, waiting, ""}};
+  Topology made = wake_topology(name);
+  made.push_back(DeclareExchange{waiting, "fanout"});
+  made.push_back(DeclareQueue{waiting,
+                              {{"x-queue-type", std::string{"quorum"}},
+                               {"x-message-ttl", std::int64_t{ms}},
+                               {"x-dead-letter-exchange", target},
+                               {"x-dead-letter-strategy", std::string{"at-least-once"}},
+                               {"x-overflow", std::string{"reject-publish"}}}});
+  made.push_back(Bind{waiting, waiting, ""});
+  made.push_back(Bind{waiting, wake_exchange(name), ""});
+  made.push_back(DeclareQueue{sink,
+                              {{"x-queue-type", std::string{"quorum"}},
+                               {"x-message-ttl", std::int64_t{1000}},
+                               {"x-max-length", std::int64_t{1}}}});
+  if (!target.empty()) made.push_back(Bind{sink, target, sink});
+  return made;
 }
 
 }  // namespace omnibus::rabbitmq

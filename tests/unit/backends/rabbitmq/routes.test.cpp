@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#include <omnibus/backends/rabbitmq/routes.hpp>
+
+#include "catch.hpp"
+#include "unit/tools.hpp"
+
+using namespace omnibus;
+using namespace omnibus::rabbitmq;
+using namespace omnibus::unit;
+
+TEST_CASE("rabbitmq: a route is made once, and stays where it is") {
+  Routes routes;
+  int made = 0;
+  std::string name = "first";
+  const auto make = [&] {
+    ++made;
+    return Route{name};
+  };
+  Route& first = routes.get("a", make);
+  CHECK(first.exchange == "first");
+  CHECK(first.state == Route::State::unknown);
+  name = "second";
+  CHECK(&routes.get("a", make) == &first);
+  Route& second = routes.get("b", make);
+  CHECK(second.exchange == "second");
+  for (int i = 0; i < 100; ++i) (void)routes.get("many " + std::to_string(i), make);
+  CHECK(&routes.get("a", make) == &first);
+  CHECK(&routes.get("b", make) == &second);
+  CHECK(&routes.get("b", make) == &second);
+  CHECK(made == 102);
+}
+
+TEST_CASE("rabbitmq: every route is seen once") {
+  Routes routes;
+  int seen = 0;
+  routes.for_all([&](Route&) { ++seen; });
+  CHECK(seen == 0);
+  const auto make = [] { return Route{}; };
+  for (const std::string_view name : {"a", "", "b", "a"}) (void)routes.get(name, make);
+  routes.for_all([&](Route& route) {
+    ++seen;
+    route.state = Route::State::ready;
+  });
+  CHECK(seen == 3);
+  CHECK(routes.get("", make).state == Route::State::ready);
+}
