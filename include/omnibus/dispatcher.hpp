@@ -75,8 +75,10 @@ class Dispatcher final : private Intake {
   /// Begins the end: no new messages, what has not started goes back, what runs is finished and
   /// settled. Does not block. Idempotent.
   void stop(Duration to_close) noexcept {
-    Duration::rep unset = 0;
-    to_close_.compare_exchange_strong(unset, to_close.count());
+    // The consumer's own end leaves some of the time to those who wait for it.
+    Instant::rep unset = 0;
+    const Instant close_by = after(std::chrono::steady_clock::now(), to_close - to_close / 10);
+    close_by_.compare_exchange_strong(unset, close_by.time_since_epoch().count());
     if (!stopping_.exchange(true)) consumer_.wake();
   }
 
@@ -137,8 +139,7 @@ class Dispatcher final : private Intake {
       if (stopping && in_flight_ == 0) break;
       consumer_.poll(*this, turn.done.size > 0 ? Instant::min() : turn.due);
     }
-    const Result<> closed =
-        consumer_.close(after(std::chrono::steady_clock::now(), Duration{to_close_.load()}));
+    const Result<> closed = consumer_.close(Instant{Instant::duration{close_by_.load()}});
     lanes_.close();
     state_.end(closed);
   }
@@ -341,7 +342,7 @@ class Dispatcher final : private Intake {
   detail::ParkingLot parking_;
   detail::Latch started_{1};
   std::atomic<bool> stopping_{false};
-  std::atomic<Duration::rep> to_close_{0};
+  std::atomic<Instant::rep> close_by_{0};
 
   std::vector<std::unique_ptr<Item[]>> blocks_;  // the dispatcher's thread alone, from here ...
   Items free_;

@@ -16,7 +16,8 @@
 
 #include "chaos.hpp"
 
-// Load, and what must have become of it: endings of publishes and deliveries, held against each other.
+// Load, and what must have become of it: endings of publishes and deliveries, held against each
+// other.
 
 namespace chaos {
 
@@ -25,8 +26,12 @@ class Load {
  public:
   using How = ChaosBus::PublishOptions;
 
-  Load(Broker& f, ChaosBus& bus, std::string topic, How how = {.timeout = 60s}, std::size_t keys = 20)
-      : f_{f}, topic_{std::move(topic)}, how_{how}, thread_{[this, &bus, keys] { run(bus, keys); }} {}
+  Load(Broker& f, ChaosBus& bus, std::string topic, How how = {.timeout = 60s},
+       std::size_t keys = 20)
+      : f_{f},
+        topic_{std::move(topic)},
+        how_{how},
+        thread_{[this, &bus, keys] { run(bus, keys); }} {}
   ~Load() { stop(); }
   Load(const Load&) = delete;
 
@@ -153,8 +158,8 @@ inline void expect_all_ok(const std::vector<Load::Sent>& sent) {
   }
 }
 
-/// What was handled, where publishes may fail: numbers of a key may be missing, but they grow, and a
-/// replay leaves out nothing of what came before. Shared objects are safe.
+/// What was handled, where publishes may fail: numbers of a key may be missing, but they grow, and
+/// a replay leaves out nothing of what came before. Shared objects are safe.
 class Ledger {
  public:
   void begin(int member, const std::string& key, std::size_t number) {
@@ -218,7 +223,8 @@ class Ledger {
   };
 
   void note(const std::string& key, std::size_t number, const char* what) {
-    if (problem_.empty()) problem_ = "message " + std::to_string(number) + " of " + key + " " + what;
+    if (!problem_.empty()) return;
+    problem_ = "message " + std::to_string(number) + " of " + key + " " + what;
   }
 
   mutable std::mutex mutex_;
@@ -229,7 +235,8 @@ class Ledger {
 };
 
 /// Every publish that was ok is handled sooner or later.
-inline void expect_ok_handled(Broker& f, const std::vector<Load::Sent>& sent, const Ledger& ledger) {
+inline void expect_ok_handled(Broker& f, const std::vector<Load::Sent>& sent,
+                              const Ledger& ledger) {
   std::size_t at = 0;
   eventually(
       f,

@@ -8,8 +8,8 @@
 #include "chaos.hpp"
 #include "load.hpp"
 
-// Several processes of one group, of which one is killed. The program runs itself again as a consumer,
-// whose handler writes what it does into a pipe.
+// Several processes of one group, of which one is killed. The program runs itself again as a
+// consumer, whose handler writes what it does into a pipe.
 
 namespace {
 
@@ -217,7 +217,7 @@ TEST_CASE("consumer processes killed under load cost no message and no order") {
   CHECK(service.members[0]->finish());
 }
 
-TEST_CASE("a consumer process that was frozen loses its messages to others and finds its way back") {
+TEST_CASE("a frozen consumer process loses its messages to others and finds its way back") {
   Service service{"process frozen"};
   Case& f = service.f;
   Scribe& scribe = service.scribe;
@@ -232,7 +232,7 @@ TEST_CASE("a consumer process that was frozen loses its messages to others and f
   CHECK(scribe.ledger.problem() == "");  // nobody but the frozen one ends twice
   service.members[1]->thaw();
   const std::size_t before = scribe.begun_by(2);
-  Load more{f, service.bus, service.topic + "", {.timeout = 60s}, 60};
+  Load more{f, service.bus, service.topic, {.timeout = 60s}, 60};
   eventually(
       f, [&] { return scribe.begun_by(2) >= before + 500; }, "deliveries to the thawed process");
   expect_all_ok(more.finish());

@@ -26,7 +26,8 @@ inline std::string sized(std::string_view bytes) {
 }
 
 /// Appends a field of an AMQP table; `value` is encoded already.
-inline void add_field(std::string& table, std::string_view name, char kind, std::string_view value) {
+inline void add_field(std::string& table, std::string_view name, char kind,
+                      std::string_view value) {
   ob::rabbitmq::put_short(table, name);
   table.push_back(kind);
   table.append(value);

@@ -139,7 +139,14 @@ class RabbitMq {
     return {config_.shards, config_.queues, config_.hold, config_.log, config_.log_age};
   }
 
+  /// Names on the broker have at most 255 bytes, and ours are longer than those of topics and groups.
+  static constexpr std::size_t longest_name = 200;
+
   void submit_one(std::string_view topic, Outgoing& outgoing, const Submit& how) {
+    if (topic.size() > longest_name) {
+      return outgoing.done(Error::make(Errc::invalid_argument, "publish",
+                                       "on RabbitMQ a topic has at most 200 characters"));
+    }
     for (const Header header : outgoing.message.headers) {
       if (header.name.starts_with(rabbitmq::own_header::prefix)) {
         return outgoing.done(Error::make(Errc::invalid_argument, "publish",
@@ -207,6 +214,11 @@ class RabbitMq {
   }
 
   rabbitmq::Source source_of(const SubscriptionSpec& spec) const {
+    require(spec.topic.size() + spec.group.size() <= longest_name,
+            "topic and group have more than 200 characters together");
+    for (const std::string& output : spec.outputs) {
+      require(output.size() <= longest_name, "a dead-letter topic has more than 200 characters");
+    }
     rabbitmq::Source source = [&] {
       const RabbitMqExisting* there = existing(spec.topic);
       if (there != nullptr && !there->queue.empty()) {

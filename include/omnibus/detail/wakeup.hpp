@@ -39,13 +39,13 @@ class Wakeup {
   bool take() noexcept { return rung_.exchange(false); }
 
   /// Sleeps until it is rung, `socket` can be read (or written), or this moment. `socket` may be -1.
-  void sleep(int socket, bool to_read, bool to_write, std::chrono::steady_clock::time_point until) {
+  void wait(int socket, bool to_read, bool to_write, std::chrono::steady_clock::time_point until) {
     asleep_.store(true);
     if (!rung_.load()) {
       pollfd waited[2]{{fd_, POLLIN, 0}, {socket, 0, 0}};
       waited[1].events = static_cast<short>((to_read ? POLLIN : 0) | (to_write ? POLLOUT : 0));
-      wait(waited, socket >= 0 ? 2 : 1, until);
-      // Who rang may write after this sleep has ended for another reason: the next one finds it.
+      block(waited, socket >= 0 ? 2 : 1, until);
+      // Who rang may write after this wait has ended for another reason: the next one finds it.
       if (waited[0].revents != 0) {
         std::uint64_t count = 0;
         (void)!::read(fd_, &count, sizeof count);
@@ -55,16 +55,16 @@ class Wakeup {
   }
 
   /// Sleeps until this moment, whoever rings: for short times, to let work gather.
-  static void doze(std::chrono::steady_clock::time_point until) { wait(nullptr, 0, until); }
+  static void doze(std::chrono::steady_clock::time_point until) { block(nullptr, 0, until); }
 
  private:
-  static void wait(pollfd* waited, nfds_t count, std::chrono::steady_clock::time_point until) {
-    const auto left = until - std::chrono::steady_clock::now();
+  static void block(pollfd* waited, nfds_t count, std::chrono::steady_clock::time_point until) {
+    const auto now = std::chrono::steady_clock::now();
     timespec timeout{};
-    if (left > std::chrono::hours{1}) {
+    if (until > now + std::chrono::hours{1}) {
       timeout.tv_sec = 3600;
-    } else if (left.count() > 0) {
-      const auto ns = std::chrono::nanoseconds{left}.count();
+    } else if (until > now) {
+      const auto ns = std::chrono::nanoseconds{until - now}.count();
       timeout.tv_sec = ns / 1'000'000'000;
       timeout.tv_nsec = ns % 1'000'000'000;
     }

@@ -17,10 +17,10 @@ namespace {
 using Steady = std::chrono::steady_clock;
 
 /// How long a sleep lasts.
-Steady::duration sleep(Wakeup& wakeup, Steady::duration most, int socket = -1, bool to_read = false,
+Steady::duration waited(Wakeup& wakeup, Steady::duration most, int socket = -1, bool to_read = false,
                        bool to_write = false) {
   const Steady::time_point begin = Steady::now();
-  wakeup.sleep(socket, to_read, to_write, begin + most);
+  wakeup.wait(socket, to_read, to_write, begin + most);
   return Steady::now() - begin;
 }
 
@@ -38,25 +38,25 @@ struct Sockets {
 
 TEST_CASE("a sleep that nobody ends lasts until its time has come") {
   Wakeup wakeup;
-  for (int i = 0; i < 3; ++i) CHECK(sleep(wakeup, 3ms) >= 3ms);
+  for (int i = 0; i < 3; ++i) CHECK(waited(wakeup, 3ms) >= 3ms);
   CHECK_FALSE(wakeup.take());
 }
 
 TEST_CASE("a sleep until a time that is over returns at once") {
   Wakeup wakeup;
-  CHECK(sleep(wakeup, -1h) < patience);
-  wakeup.sleep(-1, true, true, Steady::time_point{});
+  CHECK(waited(wakeup, -1h) < patience);
+  wakeup.wait(-1, true, true, Steady::time_point{});
 }
 
 TEST_CASE("who was rung before does not sleep") {
   Wakeup wakeup;
   wakeup.ring();
   wakeup.ring();
-  CHECK(sleep(wakeup, patience) < patience);
-  CHECK(sleep(wakeup, patience) < patience);  // until it is taken
+  CHECK(waited(wakeup, patience) < patience);
+  CHECK(waited(wakeup, patience) < patience);  // until it is taken
   CHECK(wakeup.take());
   CHECK_FALSE(wakeup.take());
-  CHECK(sleep(wakeup, 3ms) >= 3ms);
+  CHECK(waited(wakeup, 3ms) >= 3ms);
 }
 
 TEST_CASE("a ring from another thread ends a sleep, again and again") {
@@ -71,7 +71,7 @@ TEST_CASE("a ring from another thread ends a sleep, again and again") {
   bool in_time = true;
   for (int i = 0; i < 2000; ++i) {
     ++turn;
-    while (in_time && !wakeup.take()) in_time = sleep(wakeup, patience) < patience;
+    while (in_time && !wakeup.take()) in_time = waited(wakeup, patience) < patience;
   }
   other.join();
   CHECK(in_time);
@@ -80,7 +80,7 @@ TEST_CASE("a ring from another thread ends a sleep, again and again") {
 TEST_CASE("a sleep that is for ever can be ended") {
   Wakeup wakeup;
   std::thread other{[&] { wakeup.ring(); }};
-  wakeup.sleep(-1, false, false, Steady::time_point::max());
+  wakeup.wait(-1, false, false, Steady::time_point::max());
   other.join();
   CHECK(wakeup.take());
 }
@@ -88,11 +88,11 @@ TEST_CASE("a sleep that is for ever can be ended") {
 TEST_CASE("a socket ends a sleep when it can be read, or written, if that is wanted") {
   Wakeup wakeup;
   const Sockets sockets;
-  CHECK(sleep(wakeup, 3ms, sockets.ends[0], true, false) >= 3ms);
-  CHECK(sleep(wakeup, patience, sockets.ends[0], true, true) < patience);  // it can be written
+  CHECK(waited(wakeup, 3ms, sockets.ends[0], true, false) >= 3ms);
+  CHECK(waited(wakeup, patience, sockets.ends[0], true, true) < patience);  // it can be written
   REQUIRE(::send(sockets.ends[1], "x", 1, 0) == 1);
-  CHECK(sleep(wakeup, patience, sockets.ends[0], true, false) < patience);
-  CHECK(sleep(wakeup, 3ms, sockets.ends[0], false, false) >= 3ms);
+  CHECK(waited(wakeup, patience, sockets.ends[0], true, false) < patience);
+  CHECK(waited(wakeup, 3ms, sockets.ends[0], false, false) >= 3ms);
   CHECK_FALSE(wakeup.take());
 }
 
@@ -111,10 +111,10 @@ TEST_CASE("a ring that comes as a sleep ends by itself does not keep the next on
   int restless = 0;
   for (int i = 1; i <= rounds; ++i) {
     turn.store(i);
-    while (turn.load() != -i) wakeup.sleep(-1, false, false, Steady::time_point{});
+    while (turn.load() != -i) wakeup.wait(-1, false, false, Steady::time_point{});
     (void)wakeup.take();
-    (void)sleep(wakeup, 50us);  // this one may find what was written late
-    if (sleep(wakeup, 50us) < 50us) ++restless;
+    (void)waited(wakeup, 50us);  // this one may find what was written late
+    if (waited(wakeup, 50us) < 50us) ++restless;
   }
   other.join();
   CHECK(restless == 0);

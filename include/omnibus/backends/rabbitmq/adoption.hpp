@@ -7,9 +7,11 @@
 #include <string_view>
 #include <utility>
 
+#include <omnibus/backends/rabbitmq/calls.hpp>
 #include <omnibus/backends/rabbitmq/publisher.hpp>
 #include <omnibus/backends/rabbitmq/shard.hpp>
 #include <omnibus/clock.hpp>
+#include <omnibus/detail/unique_function.hpp>
 #include <omnibus/detail/uuid.hpp>
 
 // What was published before any group had subscribed lies in one queue, and is handled before what came
@@ -26,19 +28,33 @@ class Adoption {
  public:
   explicit Adoption(Publisher& publisher) : publisher_{publisher} {}
 
-  /// Puts the marker behind what is held in this queue.
-  void begin(const std::string& queue, Instant now) {
+  static constexpr std::uint16_t channel = 2;  ///< where it asks
+
+  /// On a new connection: looks whether the queue is there, and then puts the marker behind what it
+  /// holds.
+  void look(std::string& out, const std::string& queue,
+            omnibus::detail::UniqueFunction<void(bool found)> then) {
     queue_ = queue;
-    id_ = ids_.next(SystemClock{}.wall());
-    marker_tag_ = 0;
-    active_ = true;
-    put_marker(now);
+    calls_.open(out);
+    DeclareQueue there{queue};
+    there.passive = true;
+    calls_.declare(out, {there}, "look for " + queue,
+                   [this, then = std::move(then)](const Error* problem, QueueCounts) mutable {
+                     if (problem == nullptr) begin(std::chrono::steady_clock::now());
+                     then(problem == nullptr);
+                   });
   }
+  /// Takes a method that came in on the channel.
+  void handle(std::string& out, const amqp_method_t& method) { calls_.handle(out, method); }
+
   /// Puts the marker there once more, should it have been lost; to be called when it is due.
   void repeat(Instant now) { put_marker(now); }
   Instant due() const noexcept { return active_ && !reached() ? due_ : Instant::max(); }
   /// The connection was lost, or it is over.
-  void end() noexcept { active_ = false; }
+  void end() noexcept {
+    active_ = false;
+    marker_tag_ = 0;
+  }
   /// True from `begin` until everything that was held is settled.
   bool active() const noexcept { return active_; }
 
@@ -62,6 +78,13 @@ class Adoption {
   static constexpr std::string_view type = "omnibus.marker";
   static constexpr Duration again_after = std::chrono::seconds{5};
 
+  void begin(Instant now) {
+    id_ = ids_.next(SystemClock{}.wall());
+    marker_tag_ = 0;
+    active_ = true;
+    put_marker(now);
+  }
+
   void put_marker(Instant now) {
     due_ = now + again_after;
     MessageView marker;
@@ -77,6 +100,7 @@ class Adoption {
   Publisher& publisher_;
   omnibus::detail::UuidGenerator ids_;
   omnibus::detail::UuidText id_{};
+  Calls calls_{channel};
   std::string queue_;
   std::uint64_t marker_tag_ = 0;
   bool active_ = false;

@@ -7,13 +7,15 @@
 #include <rabbitmq-c/framing.h>
 #include <rabbitmq-c/ssl_socket.h>
 #include <rabbitmq-c/tcp_socket.h>
-#else
+#endif
+#if !__has_include(<rabbitmq-c/amqp.h>)
 #include <amqp.h>
 #include <amqp_framing.h>
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
 #endif
 
+#include <charconv>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -50,6 +52,12 @@ inline void append_method(std::string& out, std::uint16_t channel, amqp_method_n
   end_frame(out, frame);
 }
 
+inline void append_channel_close(std::string& out, std::uint16_t channel) {
+  amqp_channel_close_t close{};
+  close.reply_code = AMQP_REPLY_SUCCESS;
+  append_method(out, channel, AMQP_CHANNEL_CLOSE_METHOD, &close);
+}
+
 /// What a reply code of the broker means. `text` is what it said; what to do is added where that is
 /// known. AMQP 0-9-1 specification, "constants".
 inline Error broker_error(std::uint16_t code, std::string_view text, std::string operation) {
@@ -81,6 +89,18 @@ inline Error broker_error(std::uint16_t code, std::string_view text, std::string
     default: break;  // 320 forced, 405 locked, 506, 541: they pass
   }
   return Error::make(errc, std::move(operation), std::move(context));
+}
+
+/// The size of a message that was too large for the broker, from its words; 0 when they say
+/// something else.
+inline std::size_t refused_size(std::string_view text) {
+  constexpr std::string_view before = "message size ";
+  const std::size_t at = text.find(before);
+  std::size_t size = 0;
+  if (at == std::string_view::npos) return size;
+  text.remove_prefix(at + before.size());
+  std::from_chars(text.data(), text.data() + text.size(), size);
+  return size;
 }
 
 /// What a status of the library means.

@@ -70,22 +70,20 @@ class Connection {
   }
 
   enum class Got { frame, nothing, lost };
-  /// Takes the next frame that has come in, without waiting.
+  /// Takes the next frame that has come in, without waiting. When the broker closes the connection, it
+  /// is answered, and the connection is lost.
   Got next(amqp_frame_t& frame, Instant now) {
-    if (tls_ || handed_over_) return next_from_library(frame, now);
-    while (true) {
-      while (in_at_ < in_end_) {
-        const int used = amqp_handle_input(state_, {in_end_ - in_at_, in_.data() + in_at_}, &frame);
-        if (used < 0) return lose(library_error(used, "read from " + name_));
-        in_at_ += static_cast<std::size_t>(used);
-        if (frame.frame_type != 0) return Got::frame;
-      }
-      if (drained_ || !receive(now)) {
-        drained_ = false;
-        return problem_ ? Got::lost : Got::nothing;
-      }
-    }
+    const Got got = take(frame, now);
+    const bool closed = got == Got::frame && frame.frame_type == AMQP_FRAME_METHOD &&
+                        frame.payload.method.id == AMQP_CONNECTION_CLOSE_METHOD;
+    if (!closed) return got;
+    const auto* close = static_cast<const amqp_connection_close_t*>(frame.payload.method.decoded);
+    amqp_connection_close_ok_t ok{};
+    append_method(out_, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &ok);
+    (void)send(now);
+    return lose(broker_error(close->reply_code, view_of(close->reply_text), "use " + name_));
   }
+
   /// To be called when a frame has been dealt with.
   void release(const amqp_frame_t& frame) {
     amqp_maybe_release_buffers_on_channel(state_, frame.channel);
@@ -127,7 +125,7 @@ class Connection {
         if (closed) return;
       }
       if (lost() || now >= until) return;
-      nobody_rings.sleep(fd(), true, unsent() > 0, until);
+      nobody_rings.wait(fd(), true, unsent() > 0, until);
     }
   }
 
@@ -242,6 +240,22 @@ class Connection {
     return library_error(reply.library_error, operation);
   }
 
+  Got take(amqp_frame_t& frame, Instant now) {
+    if (tls_ || handed_over_) return take_from_library(frame, now);
+    while (true) {
+      while (in_at_ < in_end_) {
+        const int used = amqp_handle_input(state_, {in_end_ - in_at_, in_.data() + in_at_}, &frame);
+        if (used < 0) return lose(library_error(used, "read from " + name_));
+        in_at_ += static_cast<std::size_t>(used);
+        if (frame.frame_type != 0) return Got::frame;
+      }
+      if (drained_ || !receive(now)) {
+        drained_ = false;
+        return problem_ ? Got::lost : Got::nothing;
+      }
+    }
+  }
+
   bool send_over_tcp(Instant now) {
     while (sent_ < out_.size()) {
       const ssize_t count =
@@ -280,10 +294,10 @@ class Connection {
     }
   }
 
-  Got next_from_library(amqp_frame_t& frame, Instant now) {
+  Got take_from_library(amqp_frame_t& frame, Instant now) {
     if (!tls_ && amqp_frames_enqueued(state_) == 0 && amqp_data_in_buffer(state_) == 0) {
       handed_over_ = false;  // nothing is left of the handshake: from now on we read ourselves
-      return next(frame, now);
+      return take(frame, now);
     }
     timeval none{};
     const int status = amqp_simple_wait_frame_noblock(state_, &frame, &none);

@@ -49,20 +49,45 @@ class Redial {
   std::uint64_t random_ = omnibus::detail::entropy64();
 };
 
-/// Connects on a thread of its own, because resolving and shaking hands block.
+/// Connects when it is time to, on a thread of its own, because resolving and shaking hands block.
 /// Thread safety: one thread at a time; `ready` is called on another one.
 class Dialer {
  public:
   using Outcome = Result<std::unique_ptr<Connection>>;
 
   /// `ready` says that there is an outcome to take.
-  explicit Dialer(omnibus::detail::UniqueFunction<void()> ready) : ready_{std::move(ready)} {}
+  Dialer(const ConnectOptions& options, omnibus::detail::UniqueFunction<void()> ready)
+      : options_{options}, ready_{std::move(ready)} {}
 
-  bool busy() const noexcept { return thread_.joinable(); }
+  /// For who has no connection: begins to connect when that is due. Returns the outcome once it is
+  /// there; a failure has been noted.
+  std::optional<Outcome> dial(Instant now) {
+    if (!thread_.joinable()) {
+      if (now >= redial_.due()) begin();
+      return {};
+    }
+    std::optional<Outcome> taken;
+    {
+      std::lock_guard lock{mutex_};
+      taken.swap(outcome_);
+    }
+    if (taken) thread_.join();
+    if (taken && !*taken) failed(taken->error(), now);
+    return taken;
+  }
+  /// When `dial` has something to do; not while it is connecting.
+  Instant due() const noexcept { return thread_.joinable() ? Instant::max() : redial_.due(); }
+  /// The connection did not last, or was of no use.
+  void failed(const Error& problem, Instant now) {
+    redial_.failed(now, problem.retryable, options_.endpoints.size());
+  }
+  /// The connection is of use.
+  void worked() noexcept { redial_.worked(); }
 
-  void dial(const Endpoint& endpoint, const ConnectOptions& options) {
-    thread_ = omnibus::detail::DeepThread{[this, endpoint, options] {
-      Outcome outcome = Connection::open(endpoint, options);
+ private:
+  void begin() {
+    thread_ = omnibus::detail::DeepThread{[this, endpoint = options_.endpoints[redial_.endpoint()]] {
+      Outcome outcome = Connection::open(endpoint, options_);
       {
         std::lock_guard lock{mutex_};
         outcome_.emplace(std::move(outcome));
@@ -71,19 +96,9 @@ class Dialer {
     }};
   }
 
-  /// The outcome, once it is there.
-  std::optional<Outcome> take() {
-    std::optional<Outcome> taken;
-    {
-      std::lock_guard lock{mutex_};
-      taken.swap(outcome_);
-    }
-    if (taken) thread_.join();
-    return taken;
-  }
-
- private:
+  const ConnectOptions options_;
   omnibus::detail::UniqueFunction<void()> ready_;
+  Redial redial_;
   std::mutex mutex_;
   std::optional<Outcome> outcome_;
   omnibus::detail::DeepThread thread_;  // last: it is joined first

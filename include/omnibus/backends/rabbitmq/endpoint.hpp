@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <charconv>
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
-
-#include <omnibus/backends/rabbitmq/amqp.hpp>
 
 // Where the broker is, from URLs: amqp://user:password@host:port/vhost, several with commas between.
 
@@ -31,25 +32,82 @@ struct Endpoint {
 
   /// For messages: without user and password.
   std::string name() const {
-    return (tls ? "amqps://" : "amqp://") + host + ":" + std::to_string(port) + "/" +
+    const bool ipv6 = host.find(':') != std::string::npos;
+    return (tls ? "amqps://" : "amqp://") + (ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port) + "/" +
            (vhost == "/" ? "" : vhost);
   }
 };
+
+/// Undoes percent-encoding (RFC 3986, 2.1). False for what is malformed, or means a zero byte.
+inline bool percent_decode(std::string_view text, std::string& out) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out.push_back(text[i]);
+      continue;
+    }
+    unsigned value = 0;
+    const char* const digits = text.data() + i + 1;
+    if (i + 2 >= text.size() || std::from_chars(digits, digits + 2, value, 16).ptr != digits + 2 ||
+        value == 0) {
+      return false;
+    }
+    out.push_back(static_cast<char>(value));
+    i += 2;
+  }
+  return true;
+}
+
+/// Reads one URL (rabbitmq.com/docs/uri-spec); an empty vhost is "/". False when it is malformed.
+/// The library's own reader knows no letters beyond ASCII.
+inline bool parse_endpoint(std::string_view url, Endpoint& endpoint) {
+  endpoint.tls = url.starts_with("amqps://");
+  if (!endpoint.tls && !url.starts_with("amqp://")) return false;
+  url.remove_prefix(endpoint.tls ? 8 : 7);
+  std::string_view place = url.substr(0, url.find('/'));
+  std::string_view vhost = url.substr(place.size());
+  if (!vhost.empty()) vhost.remove_prefix(1);
+  if (vhost.find_first_of("/?#@") != std::string_view::npos) return false;
+  std::string_view user = "guest";
+  std::string_view password = "guest";
+  if (const std::size_t at = place.rfind('@'); at != std::string_view::npos) {
+    user = place.substr(0, at);
+    if (user.find('@') != std::string_view::npos) return false;
+    place.remove_prefix(at + 1);
+    const std::size_t colon = user.find(':');
+    password = colon == std::string_view::npos ? std::string_view{} : user.substr(colon + 1);
+    user = user.substr(0, colon);
+  }
+  std::string_view host = place.substr(0, place.rfind(':'));
+  if (place.starts_with('[')) {
+    const std::size_t end = place.find(']');
+    if (end == std::string_view::npos) return false;
+    host = place.substr(0, end + 1);
+  }
+  std::string_view port = place.substr(host.size());
+  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+  endpoint.port = endpoint.tls ? 5671 : 5672;
+  if (port.starts_with(':') && port.size() > 1) {
+    port.remove_prefix(1);
+    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), endpoint.port);
+    if (error != std::errc{} || end != port.data() + port.size()) return false;
+  } else if (!port.empty()) {
+    return false;
+  }
+  if (endpoint.port < 1 || endpoint.port > 65535 || host.empty()) return false;
+  if (!percent_decode(vhost, endpoint.vhost) || !percent_decode(host, endpoint.host)) return false;
+  if (endpoint.vhost.empty()) endpoint.vhost = "/";
+  return percent_decode(user, endpoint.user) && percent_decode(password, endpoint.password);
+}
 
 /// Reads one URL or several. Errors: throws std::invalid_argument, which never shows the password.
 inline std::vector<Endpoint> parse_endpoints(std::string_view urls) {
   std::vector<Endpoint> endpoints;
   while (true) {
     const std::size_t comma = urls.find(',');
-    std::string url{urls.substr(0, comma)};
-    amqp_connection_info info;
-    if (amqp_parse_url(url.data(), &info) != AMQP_STATUS_OK) {
+    if (!parse_endpoint(urls.substr(0, comma), endpoints.emplace_back())) {
       throw std::invalid_argument{
           "omnibus: rabbitmq: endpoint is no URL like amqp://user:password@host:5672/vhost"};
     }
-    const std::string_view vhost = info.vhost;
-    endpoints.push_back({info.user, info.password, info.host,
-                         std::string{vhost.empty() ? "/" : vhost}, info.port, info.ssl != 0});
     if (comma == std::string_view::npos) return endpoints;
     urls.remove_prefix(comma + 1);
   }

@@ -62,20 +62,12 @@ class Later {
     submit(held);
   }
 
-  /// Speaks to all delay queues of this name, so that they have a leader and let go of what is due.
-  void wake(std::string_view name) {
-    MessageView nothing;
-    const std::string route = wake_exchange(name);
-    const auto id = ids_.next(SystemClock{}.wall());
-    nothing.id = {id.data(), id.size()};
-    Outgoing outgoing{nothing, {}, [](const Result<Receipt>&) {}};  // unroutable where there are none
-    publisher_.submit(
-        {.route = route, .routing_key = sink_queue, .carried = {.expires = "1000"}},
-        [&] { return Route{route, wake_topology(name)}; }, outgoing,
-        {std::chrono::seconds{30}, false});
+  /// Speaks to all delay queues of the consumer and of its topic, so that they have a leader and let go
+  /// of what is due.
+  void wake(std::string_view topic) {
+    wake_those_of(name_);
+    wake_those_of(topic);
   }
-  /// Speaks to the delay queues of the consumer itself.
-  void wake() { wake(name_); }
 
   /// A copy was not confirmed: it is sent again after a while.
   void failed(Held& held, Instant now) { retries_.push_back({&held, now + pause}); }
@@ -101,6 +93,18 @@ class Later {
     Held* held;
     Instant due;
   };
+
+  void wake_those_of(std::string_view name) {
+    MessageView nothing;
+    const std::string route = wake_exchange(name);
+    const auto id = ids_.next(SystemClock{}.wall());
+    nothing.id = {id.data(), id.size()};
+    Outgoing outgoing{nothing, {}, [](const Result<Receipt>&) {}};  // unroutable where there are none
+    publisher_.submit(
+        {.route = route, .routing_key = sink_queue, .carried = {.expires = "1000"}},
+        [&] { return Route{route, wake_topology(name)}; }, outgoing,
+        {std::chrono::seconds{30}, false});
+  }
 
   void submit(Held& held) {
     const Duration tier = delay_tier(held.delay);

@@ -144,7 +144,9 @@ class Outbox {
         end(*slot, Receipt{slot->shard, {}});
       } else {
         Route& route = *slot->route;
-        if (route.refuses_since == Instant::max()) route.refuses_since = now;
+        const bool anew = now - route.refused_last > 2 * patience;  // it was asked for nothing
+        route.refused_last = now;
+        if (anew || route.refuses_since == Instant::max()) route.refuses_since = now;
         if (now - route.refuses_since >= patience) {
           end(*slot, refusal(*slot));
           continue;

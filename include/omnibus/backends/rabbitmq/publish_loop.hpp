@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -15,6 +14,7 @@
 #include <omnibus/backends/rabbitmq/connection.hpp>
 #include <omnibus/backends/rabbitmq/dialer.hpp>
 #include <omnibus/backends/rabbitmq/outbox.hpp>
+#include <omnibus/backends/rabbitmq/pace.hpp>
 #include <omnibus/backends/rabbitmq/received.hpp>
 #include <omnibus/backends/rabbitmq/routes.hpp>
 #include <omnibus/detail/smaller.hpp>
@@ -37,7 +37,10 @@ class PublishLoop {
   /// loop is about to sleep for an indefinite time.
   PublishLoop(const ConnectOptions& connect, Outbox& outbox, Routes& routes,
               omnibus::detail::UniqueFunction<void(bool quiet)> progress)
-      : connect_{connect}, outbox_{outbox}, routes_{routes}, progress_{std::move(progress)} {
+      : outbox_{outbox},
+        routes_{routes},
+        progress_{std::move(progress)},
+        dialer_{connect, [this] { wakeup_.ring(); }} {
     thread_ = omnibus::detail::DeepThread{[this] { run(); }};
   }
   ~PublishLoop() { stop(); }
@@ -60,7 +63,6 @@ class PublishLoop {
   }
 
   bool is_current() const noexcept { return thread_.is_current(); }
-
   /// What is wrong; empty when nothing is.
   std::string trouble() const {
     std::lock_guard lock{trouble_mutex_};
@@ -68,27 +70,20 @@ class PublishLoop {
   }
 
  private:
-  /// While many messages are under way, the loop turns a few times for each time that a confirm takes,
-  /// or when there is much to write: callers in a loop share a system call, and so do confirms.
-  static constexpr std::uint64_t many = 64;
-  static constexpr int turns_a_confirm = 8;
-  static constexpr Duration shortest_turn = std::chrono::microseconds{200};
-  static constexpr Duration longest_turn = std::chrono::milliseconds{5};
   static constexpr std::size_t much = std::size_t{64} * 1024;
   /// A queue that refuses has no leader yet, most often: it is given time.
   static constexpr Duration after_refusal = std::chrono::milliseconds{100};
   static constexpr std::uint64_t few = 16;  ///< messages under way while it refuses
 
-  void set_trouble(std::string trouble) {
+  void set_trouble(std::string_view trouble) {
     std::lock_guard lock{trouble_mutex_};
-    trouble_ = std::move(trouble);
+    trouble_ = trouble;
   }
-
   void run() {
     while (!stopping_.load()) {
       (void)wakeup_.take();
       const Instant now = std::chrono::steady_clock::now();
-      connect(now);
+      if (!connection_) connect(now);
       if (connection_) read(now);
       if (connection_) write(now);
       if (now >= outbox_.earliest()) {
@@ -104,21 +99,17 @@ class PublishLoop {
   }
 
   void connect(Instant now) {
-    if (auto outcome = dialer_.take()) {
-      if (*outcome) {
-        begin(std::move(*outcome).value());
-      } else {
-        failed(outcome->error(), now);
-      }
-    }
-    if (!connection_ && !dialer_.busy() && now >= redial_.due()) {
-      dialer_.dial(connect_.endpoints[redial_.endpoint()], connect_);
+    auto outcome = dialer_.dial(now);
+    if (!outcome) return;
+    if (*outcome) {
+      begin(std::move(*outcome).value());
+    } else {
+      failed(outcome->error());
     }
   }
 
-  void failed(const Error& problem, Instant now) {
+  void failed(const Error& problem) {
     set_trouble(problem.message());
-    redial_.failed(now, problem.retryable, connect_.endpoints.size());
     if (problem.retryable) return;
     // It will not pass by itself: nobody is kept waiting.
     outbox_.end_if([](const Outbox::Slot& slot) { return !slot.ever_written; },
@@ -128,7 +119,10 @@ class PublishLoop {
   void begin(std::unique_ptr<Connection> connection) {
     connection_ = std::move(connection);
     blocked_ = false;
-    routes_.for_all([](Route& route) { route.state = Route::State::unknown; });
+    routes_.for_all([](Route& route) {
+      route.state = Route::State::unknown;
+      route.refuses_since = Instant::max();
+    });
     calls_.open(connection_->out());
     open_channel();
   }
@@ -140,15 +134,8 @@ class PublishLoop {
     amqp_confirm_select_t select{};
     append_method(connection_->out(), publish_channel, AMQP_CONFIRM_SELECT_METHOD, &select);
     ready_ = returning_ = false;
-    watched_ = 0;
+    pace_.restart();
     outbox_.restart();
-  }
-
-  void close_channel() {
-    amqp_channel_close_t close{};
-    close.reply_code = AMQP_REPLY_SUCCESS;
-    append_method(connection_->out(), publish_channel, AMQP_CHANNEL_CLOSE_METHOD, &close);
-    ready_ = false;
   }
 
   void lose(Instant now) {
@@ -156,7 +143,8 @@ class PublishLoop {
     connection_.reset();
     ready_ = returning_ = false;
     outbox_.restart();
-    failed(problem, now);
+    dialer_.failed(problem, now);
+    failed(problem);
   }
 
   void read(Instant now) {
@@ -166,7 +154,6 @@ class PublishLoop {
       if (got == Connection::Got::nothing) break;
       if (got == Connection::Got::lost) return lose(now);
       handle(frame, now);
-      if (connection_->lost()) return lose(now);
       connection_->release(frame);
     }
     if (!connection_->keep_alive(now, true)) lose(now);
@@ -177,13 +164,13 @@ class PublishLoop {
       const amqp_method_t& method = frame.payload.method;
       if (frame.channel == publish_channel) return handle_channel(method, now);
       if (frame.channel == call_channel) return calls_.handle(connection_->out(), method);
-      return handle_connection(method, now);
+      return handle_connection(method);
     }
     if (!returning_) return;
     if (frame.frame_type == AMQP_FRAME_HEADER) {
       const auto& header = frame.payload.properties;
-      returned_.begin(*static_cast<const amqp_basic_properties_t*>(header.decoded),
-                      header.body_size, false);
+      returned_.begin(*static_cast<const amqp_basic_properties_t*>(header.decoded), header.body_size,
+                      false);
     } else if (frame.frame_type == AMQP_FRAME_BODY) {
       (void)returned_.add(view_of(frame.payload.body_fragment));
     }
@@ -195,7 +182,7 @@ class PublishLoop {
     returned_.release();
   }
 
-  void handle_connection(const amqp_method_t& method, Instant now) {
+  void handle_connection(const amqp_method_t& method) {
     switch (method.id) {
       case AMQP_CONNECTION_BLOCKED_METHOD: {
         const auto* blocked = static_cast<const amqp_connection_blocked_t*>(method.decoded);
@@ -207,14 +194,6 @@ class PublishLoop {
         blocked_ = false;
         set_trouble("");
         return;
-      case AMQP_CONNECTION_CLOSE_METHOD: {
-        const auto* close = static_cast<const amqp_connection_close_t*>(method.decoded);
-        amqp_connection_close_ok_t ok{};
-        append_method(connection_->out(), 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &ok);
-        (void)connection_->send(now);
-        connection_->lose(broker_error(close->reply_code, view_of(close->reply_text), "publish"));
-        return;
-      }
       default: return;
     }
   }
@@ -223,7 +202,7 @@ class PublishLoop {
     switch (method.id) {
       case AMQP_CONFIRM_SELECT_OK_METHOD:
         ready_ = true;
-        redial_.worked();
+        dialer_.worked();
         if (!blocked_) set_trouble("");
         return;
       case AMQP_BASIC_ACK_METHOD: {
@@ -239,7 +218,8 @@ class PublishLoop {
         // Nothing but refusals: a channel asks for ever the node that led a queue when it first published
         // to it (rabbit_fifo_client). A new channel asks anew.
         next_turn_ = now + after_refusal;
-        close_channel();
+        append_channel_close(connection_->out(), publish_channel);
+        ready_ = false;
         return;
       }
       case AMQP_BASIC_RETURN_METHOD:
@@ -272,7 +252,7 @@ class PublishLoop {
         if (code == AMQP_ACCESS_REFUSED) refuse(route, problem, now);
       });
       if (code == AMQP_NOT_FOUND) return;
-    } else if (const std::size_t size = size_refused(text); size != 0) {
+    } else if (const std::size_t size = refused_size(text); size != 0) {
       bool found = false;
       outbox_.end_if(
           [&](const Outbox::Slot& slot) {
@@ -292,18 +272,6 @@ class PublishLoop {
                    });
   }
 
-  /// The size of a message that was too large for the broker, from its words; 0 when they say
-  /// something else.
-  static std::size_t size_refused(std::string_view text) {
-    constexpr std::string_view before = "message size ";
-    const std::size_t at = text.find(before);
-    std::size_t size = 0;
-    if (at == std::string_view::npos) return size;
-    text.remove_prefix(at + before.size());
-    std::from_chars(text.data(), text.data() + text.size(), size);
-    return size;
-  }
-
   void write(Instant now) {
     if (!connection_->send(now)) return lose(now);
     waiting_for_route_ = false;
@@ -321,19 +289,8 @@ class PublishLoop {
       if (connection_->unsent() == 0) break;
       if (!connection_->send(now)) return lose(now);
     }
-    watch_confirms(now);
-    if (outbox_.under_way() >= many) next_turn_ = now + turn_;
-  }
-
-  /// Measures how long a confirm takes, one message at a time.
-  void watch_confirms(Instant now) {
-    using omnibus::detail::larger, omnibus::detail::smaller;
-    if (watched_ != 0 && !outbox_.is_confirmed(watched_)) return;
-    if (watched_ != 0) {
-      turn_ = larger(shortest_turn, smaller(longest_turn, (now - watched_since_) / turns_a_confirm));
-    }
-    watched_ = outbox_.last_written();
-    watched_since_ = now;
+    pace_.note(outbox_, now);
+    if (outbox_.under_way() >= Pace::many) next_turn_ = now + pace_.turn();
   }
 
   /// Asks for what must stand before messages can go this way. Those behind wait: order is kept.
@@ -377,7 +334,7 @@ class PublishLoop {
     bool unsent = false;
     bool lingering = false;
     if (!connection_) {
-      if (!dialer_.busy()) until = omnibus::detail::smaller(until, redial_.due());
+      until = omnibus::detail::smaller(until, dialer_.due());
     } else {
       until = omnibus::detail::smaller(until, connection_->next_beat());
       unsent = connection_->unsent() > 0;
@@ -392,7 +349,7 @@ class PublishLoop {
     awake_by_.store(until.time_since_epoch().count());
     // Who added something before these stores did not ring: look once more.
     if (outbox_.unwritten_bytes() < wake_at && outbox_.earliest() >= until) {
-      wakeup_.sleep(connection_ ? connection_->fd() : -1, !lingering, unsent, until);
+      wakeup_.wait(connection_ ? connection_->fd() : -1, !lingering, unsent, until);
     }
     wake_at_.store(SIZE_MAX);
     awake_by_.store(INT64_MIN);
@@ -411,7 +368,6 @@ class PublishLoop {
                    });
   }
 
-  const ConnectOptions connect_;
   Outbox& outbox_;
   Routes& routes_;
   omnibus::detail::UniqueFunction<void(bool)> progress_;
@@ -423,8 +379,7 @@ class PublishLoop {
   std::string trouble_;
 
   std::unique_ptr<Connection> connection_;  // what follows is the thread's alone
-  Dialer dialer_{[this] { wakeup_.ring(); }};
-  Redial redial_;
+  Dialer dialer_;
   Calls calls_{call_channel};
   bool ready_ = false;    // the broker confirms on the channel
   bool blocked_ = false;  // the broker takes nothing
@@ -432,9 +387,7 @@ class PublishLoop {
   std::uint32_t strikes_ = 0;   // channels that were closed on us, since the last confirm
   std::uint32_t refusals_ = 0;  // since the last confirm
   Instant next_turn_ = Instant::min();  // before it, waiting pays
-  Duration turn_ = shortest_turn;
-  std::uint64_t watched_ = 0;  // the tag whose confirm is timed
-  Instant watched_since_{};
+  Pace pace_;
   bool returning_ = false;
   Received returned_;
   std::string returned_exchange_;

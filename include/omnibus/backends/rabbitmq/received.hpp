@@ -217,6 +217,13 @@ class Received {
     }
   }
 
+  void count_attempts(std::uint64_t more) noexcept {
+    constexpr std::uint64_t most = 1'000'000;  // nobody has made more
+    if (more > most) more = most;
+    more += facts_.attempts;
+    facts_.attempts = static_cast<std::uint32_t>(more < most ? more : most);
+  }
+
   /// Takes what is meant for us, and says so. What waited in a queue of ours bears the marks of its
   /// dead-lettering, which are no headers of its publisher.
   bool is_own(std::string_view name, const amqp_field_value_t& value, bool waited) {
@@ -232,11 +239,8 @@ class Received {
         default: return 0;
       }
     };
-    const auto few = [&] {  // no number of attempts that anybody has made
-      return static_cast<std::uint32_t>(number() < 1'000'000 ? number() : 1'000'000);
-    };
     if (name == "x-delivery-count") {
-      facts_.attempts += few();
+      count_attempts(number());
     } else if (name == "x-stream-offset") {
       facts_.offset = number();
     } else if (name == own_header::key) {
@@ -252,10 +256,10 @@ class Received {
     } else if (name == own_header::number) {
       message_.sequence.number = number();
     } else if (name == own_header::attempts) {
-      facts_.attempts += few();
+      count_attempts(number());
     } else if (name == own_header::wait) {
-      const std::uint64_t most = 30ull * 24 * 3600 * 1'000'000'000;
-      facts_.wait = Duration{static_cast<Duration::rep>(number() < most ? number() : 0)};
+      const auto left = static_cast<Duration::rep>(number());
+      facts_.wait = Duration{left > 0 ? left : 0};
     } else if (name == "x-death" || name.starts_with("x-first-death-")) {
       return waited;
     } else {

@@ -27,6 +27,7 @@ struct Route {
   Error problem = {};            ///< why it was refused
   Instant ask_again = {};        ///< when a refusal is worth another question
   Instant refuses_since = Instant::max();  ///< its queues have taken no message since, but refused some
+  Instant refused_last = {};               ///< the last time they did
 };
 
 /// Routes by name. They are never forgotten: there are as many as topics.

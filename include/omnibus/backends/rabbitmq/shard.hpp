@@ -121,8 +121,9 @@ class Shard {
   /// it: what it has not applied it would forget with the channel.
   void finish(std::string& out) {
     if (state_ == State::opening) return abandon(out);  // nothing has come
+    const std::size_t before = out.size();
     settled_.acknowledge(out, channel_, true);
-    if (settled_.unsent() > 0 || state_ != State::finishing || second_) {
+    if (out.size() != before || state_ != State::finishing || second_) {
       append_barrier(out);
       state_ = State::finishing;
     } else {
@@ -164,9 +165,7 @@ class Shard {
   }
 
   void append_close(std::string& out) {
-    amqp_channel_close_t close{};
-    close.reply_code = AMQP_REPLY_SUCCESS;
-    append_method(out, channel_, AMQP_CHANNEL_CLOSE_METHOD, &close);
+    append_channel_close(out, channel_);
     state_ = State::closing;
   }
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -34,9 +35,11 @@ class LogCursor {
         registered_ = now;
         break;
       case Start::From::position:
-        from_ = start.positions.empty()
-                    ? std::int64_t{0}
-                    : static_cast<std::int64_t>(start.positions.front().position.major);
+        if (start.positions.empty()) {
+          from_ = std::string{"first"};
+        } else {
+          from_ = static_cast<std::int64_t>(start.positions.front().position.major);
+        }
         break;
       case Start::From::time:
         since_ = start.time;
@@ -48,40 +51,46 @@ class LogCursor {
   /// Where to enter the stream.
   const StreamOffset& from() const noexcept { return from_; }
 
-  /// Notes a message. False for what lies before the time to start at: a stream is entered at the
-  /// beginning of a chunk (rabbitmq.com/docs/streams#consuming).
-  bool wants(const Received& received, std::uint64_t tag) {
+  /// Notes a message, of which `tag` counts from 1 on each channel; `first_open` is the first one that
+  /// is not done. False for what lies before the time to start at: a stream is entered at the beginning
+  /// of a chunk (rabbitmq.com/docs/streams#consuming).
+  bool wants(const Received& received, std::uint64_t tag, std::uint64_t first_open) {
     const std::uint64_t offset = received.facts().offset;
-    if (const auto* wanted = std::get_if<std::int64_t>(&from_)) {
-      lost_ = !arrived_ && offset > static_cast<std::uint64_t>(*wanted);
+    if (const auto* wanted = std::get_if<std::int64_t>(&from_); wanted != nullptr && next_tag_ == 1) {
+      lost_ = offset > static_cast<std::uint64_t>(*wanted);
     }
-    arrived_ = true;
-    first_offset_ = offset - (tag - 1);
+    next_tag_ = tag + 1;
+    offsets_.push_back(offset);
+    while (next_tag_ - offsets_.size() < first_open && offsets_.size() > 1) offsets_.pop_front();
     if (received.message().time < since_) return false;
     since_ = Time::min();
     return true;
   }
-  /// True when the log begins after the position that was wanted.
+  /// True once, when the log begins after the position that was wanted.
   bool lost() noexcept { return std::exchange(lost_, false); }
 
   /// The channel is gone, of which `first_open` is the first delivery that is not done.
   void resume_after(std::uint64_t first_open) {
-    if (std::exchange(arrived_, false)) {
-      from_ = static_cast<std::int64_t>(first_offset_ + first_open - 1);
+    if (!offsets_.empty()) {
+      const std::uint64_t index = first_open - (next_tag_ - offsets_.size());
+      from_ = static_cast<std::int64_t>(index < offsets_.size() ? offsets_[index]
+                                                                : offsets_.back() + 1);
     } else if (registered_ != Time{}) {
       since_ = registered_;  // nothing has come yet: what was published meanwhile is wanted
       from_ = registered_ - std::chrono::minutes{1};
     }
     registered_ = Time{};
+    offsets_.clear();
+    next_tag_ = 1;
   }
 
  private:
   StreamOffset from_;
   Time since_ = Time::min();
   Time registered_{};  // of a reader that starts with what is new
-  bool arrived_ = false;
   bool lost_ = false;
-  std::uint64_t first_offset_ = 0;
+  std::deque<std::uint64_t> offsets_;  // of the deliveries up to next_tag_, from the first open one on
+  std::uint64_t next_tag_ = 1;
 };
 
 /// What a subscription reads, and what must stand before it can.

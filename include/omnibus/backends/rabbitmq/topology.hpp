@@ -76,7 +76,7 @@ inline std::string alternate_exchange(std::string_view topic, std::int32_t shard
 }
 inline std::string later_exchange(std::string_view target, Duration tier) {
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(tier).count();
-  return std::string{target}.append("/later/").append(std::to_string(ms));
+  return std::string{target}.append("/@").append(std::to_string(ms)).append("ms");
 }
 
 /// The shard of a message: of its key by a frozen hash; of its id where it has no key.

@@ -68,26 +68,27 @@ TEST_CASE("rabbitmq: endpoints take turns") {
   CHECK(redial.endpoint() == 1);  // where it worked
 }
 
-TEST_CASE("rabbitmq: a dialer whose connection fails says so, once, and can dial again") {
+TEST_CASE("rabbitmq: a dialer whose connection fails says so, once, and dials again when it is due") {
   Watched<int> rung;
-  Dialer dialer{[&] { rung.change([](int& count) { ++count; }); }};
-  CHECK_FALSE(dialer.busy());
-  CHECK_FALSE(dialer.take().has_value());
   ConnectOptions options;
   options.endpoints = parse_endpoints("amqp://user:secret@127.0.0.1:1");
   options.heartbeat = 10s;
   options.timeout = 5s;
+  Dialer dialer{options, [&] { rung.change([](int& count) { ++count; }); }};
+  CHECK(dialer.due() <= start);
   for (int times = 1; times <= 2; ++times) {
-    dialer.dial(options.endpoints[0], options);
-    CHECK(dialer.busy());
+    const Instant now = dialer.due() > start ? dialer.due() : start;
+    CHECK_FALSE(dialer.dial(now).has_value());
+    CHECK(dialer.due() == Instant::max());  // it is at it
     REQUIRE(rung.wait([&](int count) { return count == times; }));
-    const std::optional<Dialer::Outcome> outcome = dialer.take();
-    CHECK_FALSE(dialer.busy());
+    const std::optional<Dialer::Outcome> outcome = dialer.dial(now);
     REQUIRE(outcome.has_value());
     REQUIRE_FALSE(outcome->has_value());
     CHECK(outcome->error().code == Errc::unavailable);
     CHECK(outcome->error().message().find("127.0.0.1:1") != std::string::npos);
     CHECK(outcome->error().message().find("secret") == std::string::npos);
-    CHECK_FALSE(dialer.take().has_value());
+    CHECK(dialer.due() >= now);  // not at once
+    CHECK(dialer.due() <= now + reconnect_backoff.max);
   }
 }
+

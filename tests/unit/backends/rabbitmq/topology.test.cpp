@@ -67,9 +67,10 @@ std::string name_taken_twice(const std::vector<std::string>& words, std::int32_t
   const auto take = [&](const Topology& topology, const std::string& owner,
                         const std::set<std::string>& shared) {
     for (const std::string& name : names_in(topology)) {
-      if (shared.contains(name)) continue;
+      if (shared.contains(name) || name == "queue omnibus/sink") continue;
       const auto [found, is_new] = owners.emplace(name, owner);
-      if (!is_new) clash += name + " of " + found->second + " and " + owner + "\n";
+      if (is_new || found->second == owner) continue;
+      clash += name + " of " + found->second + " and " + owner + "\n";
     }
   };
   for (const std::string& topic : words) {
@@ -97,13 +98,13 @@ TEST_CASE("rabbitmq: names of the broker contain what no name of a user can") {
   CHECK(log_queue("a") == "a/log");
   CHECK(held_queue("a") == "a/held");
   CHECK(alternate_exchange("a", 4) == "a/unrouted-of-4");
-  CHECK(later_exchange("a/c", 20ms) == "a/c/later/20");
-  CHECK(later_exchange("a", 500'000s) == "a/later/500000000");
+  CHECK(later_exchange("a/c", 20ms) == "a/c/@20ms");
+  CHECK(later_exchange("a", 500'000s) == "a/@500000000ms");
 }
 
 TEST_CASE("rabbitmq: topics and groups of whatever name share no queue and no exchange") {
   const std::vector<std::string> words{"a", "b", "a.b", "log", "held", "members", "0", "1",
-                                       "unrouted-of-4"};
+                                       "unrouted-of-4", "omnibus", "sink"};
   CHECK(name_taken_twice(words, 4) == "");
 }
 
@@ -159,15 +160,20 @@ TEST_CASE("rabbitmq: what a group needs, whatever else the shape wants") {
   CHECK(as_text(group_topology("orders", "billing", shape)) == expected(""));
 }
 
-TEST_CASE("rabbitmq: where messages wait, and where they go from there") {
-  CHECK(as_text(later_topology("orders/billing", "", 50ms)) ==
-        "fanout exchange orders/billing/later/50\n"
-        "queue orders/billing/later/50 x-queue-type='quorum' x-message-ttl=50 "
-        "x-dead-letter-exchange='' x-dead-letter-strategy='at-least-once' "
-        "x-overflow='reject-publish'\n"
-        "bind orders/billing/later/50 to orders/billing/later/50 by ''\n");
-  CHECK(as_text(later_topology("orders", "orders", 2s)).find(
-            "x-message-ttl=2000 x-dead-letter-exchange='orders'") != std::string::npos);
+TEST_CASE("rabbitmq: where messages wait, where they go from there, and what wakes them") {
+  const auto expected = [](const std::string& name, const std::string& target) {
+    const std::string waiting = name + "/@50ms";
+    return "fanout exchange " + name + "/later\nfanout exchange " + waiting + "\nqueue " + waiting +
+           " x-queue-type='quorum' x-message-ttl=50 x-dead-letter-exchange='" + target +
+           "' x-dead-letter-strategy='at-least-once' x-overflow='reject-publish'\nbind " + waiting +
+           " to " + waiting + " by ''\nbind " + waiting + " to " + name +
+           "/later by ''\n"
+           "queue omnibus/sink x-queue-type='quorum' x-message-ttl=1000 x-max-length=1\n";
+  };
+  CHECK(as_text(later_topology("orders/billing", "", 50ms)) == expected("orders/billing", ""));
+  CHECK(as_text(later_topology("orders", "orders", 50ms)) ==
+        expected("orders", "orders") + "bind omnibus/sink to orders by 'omnibus/sink'\n");
+  CHECK(as_text(wake_topology("orders")) == "fanout exchange orders/later\n");
 }
 
 namespace {
