@@ -225,12 +225,15 @@ class EventBus {
     Result<> worst;
     for (const auto& each : running) {
       if (!each->state().wait_ended(deadline)) {
-        return Error::make(Errc::timed_out, "close", "a handler still runs");
+        const bool handling = each->health().stats.in_flight > 0;
+        worst = Error::make(Errc::timed_out, "close",
+                            handling ? "a handler still runs" : "the broker does not answer");
+      } else if (Result<> closed = each->state().closed(); !closed) {
+        worst = std::move(closed);
       }
-      if (Result<> closed = each->state().closed(); !closed) worst = std::move(closed);
     }
-    if (Result<> flushed = backend_.flush(deadline); !flushed) worst = std::move(flushed);
-    if (Result<> closed = backend_.close(deadline); !closed) worst = std::move(closed);
+    if (Result<> flushed = backend_.flush(deadline); !flushed && worst) worst = std::move(flushed);
+    if (Result<> closed = backend_.close(deadline); !closed && worst) worst = std::move(closed);
     return worst;
   }
 

@@ -8,12 +8,14 @@
 #include <string>
 #include <vector>
 
+#include <omnibus/backends/rabbitmq.hpp>
 #include <omnibus/omnibus.hpp>
 
 namespace {
 
 /// The backends that are there. A new backend is one more entry.
-const std::vector<omnibus::Capabilities> backends{omnibus::Memory::capabilities};
+const std::vector<omnibus::Capabilities> backends{omnibus::Memory::capabilities,
+                                                  omnibus::RabbitMq::capabilities};
 
 struct Row {
   const char* guarantee;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <cstdio>
+#include <stdexcept>
 #include <string>
 
 #include "greeting.hpp"
@@ -8,8 +9,25 @@
 #include <omnibus/format.hpp>
 #endif
 
+#ifdef WITH_rabbitmq
+#include <omnibus/backends/rabbitmq.hpp>
+
+// Here and in the other translation unit, so that what the header defines is defined twice.
+bool rabbitmq_refuses_nonsense() {
+  try {
+    omnibus::EventBus<omnibus::RabbitMq> bus{{.endpoint = "nonsense"}};
+    return false;
+  } catch (const std::invalid_argument&) {
+    return true;
+  }
+}
+#endif
+
 // Subscribes here, publishes in the other translation unit, and ends well if the greeting arrives.
 int main() {
+#ifdef WITH_rabbitmq
+  if (!rabbitmq_refuses_nonsense()) return 1;
+#endif
   Bus bus{{.group = "consumer"}};
   std::string heard;
   const auto listen = [&](const std::string& text) {

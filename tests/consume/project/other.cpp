@@ -5,6 +5,10 @@
 #include <omnibus/codec/json.hpp>
 #endif
 
+#ifdef WITH_rabbitmq
+#include <omnibus/backends/rabbitmq.hpp>
+#endif
+
 void greet(Bus& bus) {
 #ifdef WITH_json
   bus.publish("greetings", nlohmann::json{{"text", "hello"}}).value();

@@ -65,6 +65,7 @@ class Calls {
       case AMQP_CHANNEL_OPEN_OK_METHOD:
       case AMQP_EXCHANGE_DECLARE_OK_METHOD:
       case AMQP_QUEUE_BIND_OK_METHOD:
+      case AMQP_QUEUE_DELETE_OK_METHOD:
       case AMQP_BASIC_CONSUME_OK_METHOD: return reply(nullptr, {});
       case AMQP_QUEUE_DECLARE_OK_METHOD: {
         const auto* ok = static_cast<const amqp_queue_declare_ok_t*>(method.decoded);
@@ -125,6 +126,23 @@ class Calls {
     }
     declare.arguments = {static_cast<int>(entries.size()), entries.data()};
     append_method(out, channel_, AMQP_QUEUE_DECLARE_METHOD, &declare);
+  }
+
+  static std::string lock_queue(const std::string& name) { return name + "/lock"; }
+
+  /// An exclusive queue: nobody else can have it.
+  void append(std::string& out, const Lock& lock) {
+    const std::string name = lock_queue(lock.name);
+    amqp_queue_declare_t declare{};
+    declare.queue = bytes_of(name);
+    declare.exclusive = 1;
+    append_method(out, channel_, AMQP_QUEUE_DECLARE_METHOD, &declare);
+  }
+  void append(std::string& out, const Unlock& lock) {
+    const std::string name = lock_queue(lock.name);
+    amqp_queue_delete_t erase{};
+    erase.queue = bytes_of(name);
+    append_method(out, channel_, AMQP_QUEUE_DELETE_METHOD, &erase);
   }
 
   void append(std::string& out, const Bind& bind) {

@@ -140,7 +140,6 @@ class Consumer {
   }
 
   void declared() {
-    if (!source_.is_log) later_.wake(source_.topic);
     if (!source_.members.name.empty()) {
       calls_.consume(connection_->out(), source_.members.name, {});
       next_count_ = std::chrono::steady_clock::now() + check_members;

@@ -13,8 +13,6 @@
 #include <omnibus/backends/rabbitmq/publisher.hpp>
 #include <omnibus/backends/rabbitmq/shard.hpp>
 #include <omnibus/backends/rabbitmq/topology.hpp>
-#include <omnibus/clock.hpp>
-#include <omnibus/detail/uuid.hpp>
 #include <omnibus/detail/wakeup.hpp>
 
 // Delivering again later: a copy goes to a queue where it waits, and only when the broker has
@@ -62,13 +60,6 @@ class Later {
     submit(held);
   }
 
-  /// Speaks to all delay queues of the consumer and of its topic, so that they have a leader and let go
-  /// of what is due.
-  void wake(std::string_view topic) {
-    wake_those_of(name_);
-    wake_those_of(topic);
-  }
-
   /// A copy was not confirmed: it is sent again after a while.
   void failed(Held& held, Instant now) { retries_.push_back({&held, now + pause}); }
   Instant next_retry() const noexcept {
@@ -94,18 +85,6 @@ class Later {
     Instant due;
   };
 
-  void wake_those_of(std::string_view name) {
-    MessageView nothing;
-    const std::string route = wake_exchange(name);
-    const auto id = ids_.next(SystemClock{}.wall());
-    nothing.id = {id.data(), id.size()};
-    Outgoing outgoing{nothing, {}, [](const Result<Receipt>&) {}};  // unroutable where there are none
-    publisher_.submit(
-        {.route = route, .routing_key = sink_queue, .carried = {.expires = "1000"}},
-        [&] { return Route{route, wake_topology(name)}; }, outgoing,
-        {std::chrono::seconds{30}, false});
-  }
-
   void submit(Held& held) {
     const Duration tier = delay_tier(held.delay);
     const Duration rest = held.delay > tier ? held.delay - tier : Duration::zero();
@@ -121,7 +100,6 @@ class Later {
   }
 
   Publisher& publisher_;
-  omnibus::detail::UuidGenerator ids_;
   const std::string name_;
   const std::shared_ptr<Mailbox> mailbox_;
   std::deque<Retry> retries_;

@@ -276,8 +276,10 @@ class Outbox {
   }
 
   static Error refusal(const Slot& slot) {
-    return Error::make(slot.doubtful ? Errc::outcome_unknown : Errc::rejected, "publish",
-                       "the broker refused the message: its queue is full, or failed");
+    Error refused = Error::make(slot.doubtful ? Errc::outcome_unknown : Errc::rejected, "publish",
+                                "the broker refused the message: a queue is full or has no leader");
+    refused.retryable = true;
+    return refused;
   }
 
   /// Whether a later message of the same key was taken.

@@ -76,7 +76,7 @@ class PublishLoop {
   static constexpr std::uint64_t few = 16;  ///< messages under way while it refuses
 
   void set_trouble(std::string_view trouble) {
-    std::lock_guard lock{trouble_mutex_};
+    const std::lock_guard lock{trouble_mutex_};
     trouble_ = trouble;
   }
   void run() {
@@ -301,14 +301,15 @@ class PublishLoop {
     }
     if (route.state == Route::State::ready || route.topology.empty()) return true;
     waiting_for_route_ = true;
-    if (route.state == Route::State::asked) return false;
+    if (route.state == Route::State::asked || now < next_question_) return false;
     route.state = Route::State::asked;
     calls_.declare(connection_->out(), route.topology, "publish",
                    [this, &route](const Error* problem, QueueCounts) {
-                     route.state = Route::State::ready;
-                     if (problem != nullptr) {
-                       refuse(route, *problem, std::chrono::steady_clock::now());
-                     }
+                     const Instant answered = std::chrono::steady_clock::now();
+                     route.state = problem == nullptr ? Route::State::ready : Route::State::unknown;
+                     if (problem == nullptr) return;
+                     if (!problem->retryable) return refuse(route, *problem, answered);
+                     next_question_ = answered + std::chrono::milliseconds{20};  // it was locked
                    });
     return false;
   }
@@ -329,17 +330,19 @@ class PublishLoop {
   }
 
   void sleep(Instant now) {
+    using omnibus::detail::smaller;
     Instant until = outbox_.earliest();
     std::size_t wake_at = SIZE_MAX;
     bool unsent = false;
     bool lingering = false;
     if (!connection_) {
-      until = omnibus::detail::smaller(until, dialer_.due());
+      until = smaller(until, dialer_.due());
     } else {
-      until = omnibus::detail::smaller(until, connection_->next_beat());
+      until = smaller(until, connection_->next_beat());
       unsent = connection_->unsent() > 0;
+      if (waiting_for_route_ && now < next_question_) until = smaller(until, next_question_);
       lingering = now < next_turn_;
-      if (lingering) until = omnibus::detail::smaller(until, next_turn_);
+      if (lingering) until = smaller(until, next_turn_);
       if (ready_ && !blocked_ && !unsent && !waiting_for_route_ && outbox_.may_write()) {
         wake_at = !lingering ? 1 : refusals_ > 0 ? SIZE_MAX : much;
       }
@@ -357,10 +360,7 @@ class PublishLoop {
 
   /// The end: nothing more will be known of what has no ending.
   void give_up() {
-    if (connection_) {
-      connection_->close(std::chrono::steady_clock::now() + std::chrono::milliseconds{200});
-      connection_.reset();
-    }
+    if (connection_) connection_->close(std::chrono::steady_clock::now() + std::chrono::milliseconds{200});
     outbox_.end_if([](const Outbox::Slot&) { return true; },
                    [](const Outbox::Slot& slot) {
                      return Error::make(slot.ever_written ? Errc::outcome_unknown : Errc::closed,
@@ -384,6 +384,7 @@ class PublishLoop {
   bool ready_ = false;    // the broker confirms on the channel
   bool blocked_ = false;  // the broker takes nothing
   bool waiting_for_route_ = false;
+  Instant next_question_ = Instant::min();
   std::uint32_t strikes_ = 0;   // channels that were closed on us, since the last confirm
   std::uint32_t refusals_ = 0;  // since the last confirm
   Instant next_turn_ = Instant::min();  // before it, waiting pays

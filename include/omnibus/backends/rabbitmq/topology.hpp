@@ -46,7 +46,16 @@ struct Bind {
   std::string exchange;
   std::string routing_key;
 };
-using Declaration = std::variant<DeclareExchange, DeclareQueue, Bind>;
+/// Keeps others from declaring what is called so, until Unlock or the end of the connection. Who declares
+/// a quorum queue that another connection is just declaring is told that it is there before it is (RabbitMQ
+/// 3.10), and what is bound then refuses messages. Who is locked out gets Errc::unavailable.
+struct Lock {
+  std::string name;
+};
+struct Unlock {
+  std::string name;
+};
+using Declaration = std::variant<DeclareExchange, DeclareQueue, Bind, Lock, Unlock>;
 /// Declarations in the order in which they must be made. All of them may be made again.
 using Topology = std::vector<Declaration>;
 
@@ -90,6 +99,7 @@ inline Topology topic_topology(const std::string& topic, const Shape& shape) {
   const std::string alternate = alternate_exchange(topic, shape.shards);
   Topology made;
   made.push_back(DeclareExchange{topic, "direct", alternate});
+  if (shape.hold || shape.log) made.push_back(Lock{topic});
   if (shape.hold) {
     made.push_back(DeclareExchange{alternate, "fanout"});
     made.push_back(DeclareQueue{held_queue(topic),
@@ -107,6 +117,7 @@ inline Topology topic_topology(const std::string& topic, const Shape& shape) {
       made.push_back(Bind{log_queue(topic), topic, std::to_string(shard)});
     }
   }
+  if (shape.hold || shape.log) made.push_back(Unlock{topic});
   return made;
 }
 
@@ -122,6 +133,8 @@ inline DeclareQueue members_declaration(std::string_view topic, std::string_view
 inline Topology group_topology(const std::string& topic, const std::string& group, Shape shape) {
   shape.hold = shape.log = false;
   Topology made = topic_topology(topic, shape);
+  const std::string lock = members_queue(topic, group);
+  made.push_back(Lock{lock});
   for (std::int32_t shard = 0; shard < shape.shards; ++shard) {
     DeclareQueue queue{shard_queue(topic, group, shard), {{"x-single-active-consumer", true}}};
     if (shape.queues == QueueType::quorum) {
@@ -132,6 +145,7 @@ inline Topology group_topology(const std::string& topic, const std::string& grou
     made.push_back(Bind{queue.name, topic, std::to_string(shard)});
   }
   made.push_back(members_declaration(topic, group));
+  made.push_back(Unlock{lock});
   return made;
 }
 
@@ -151,40 +165,22 @@ inline Duration delay_tier(Duration delay) noexcept {
   return tier - delay <= slack ? tier : below;
 }
 
-/// Takes what is of no use to anybody, and forgets it.
-inline constexpr std::string_view sink_queue = "omnibus/sink";
-
-/// Leads to all delay queues of this name. After a restart of the broker a quorum queue that nobody
-/// speaks to has no leader (RabbitMQ 3.10), and what waits there would wait for ever.
-inline std::string wake_exchange(std::string_view name) { return std::string{name}.append("/later"); }
-
-inline Topology wake_topology(std::string_view name) {
-  return {DeclareExchange{wake_exchange(name), "fanout"}};
-}
-
 /// A queue in which copies wait for `tier` and then go to `target`: to the exchange of a topic, or,
 /// with an empty name, to the queue that the routing key names. Dead-lettering of quorum queues is at
 /// least once with these arguments, from RabbitMQ 3.10 on (rabbitmq.com/docs/quorum-queues).
 inline Topology later_topology(std::string_view name, const std::string& target, Duration tier) {
   const std::string waiting = later_exchange(name, tier);
-  const std::string sink{sink_queue};
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(tier).count();
-  Topology made = wake_topology(name);
-  made.push_back(DeclareExchange{waiting, "fanout"});
-  made.push_back(DeclareQueue{waiting,
-                              {{"x-queue-type", std::string{"quorum"}},
-                               {"x-message-ttl", std::int64_t{ms}},
-                               {"x-dead-letter-exchange", target},
-                               {"x-dead-letter-strategy", std::string{"at-least-once"}},
-                               {"x-overflow", std::string{"reject-publish"}}}});
-  made.push_back(Bind{waiting, waiting, ""});
-  made.push_back(Bind{waiting, wake_exchange(name), ""});
-  made.push_back(DeclareQueue{sink,
-                              {{"x-queue-type", std::string{"quorum"}},
-                               {"x-message-ttl", std::int64_t{1000}},
-                               {"x-max-length", std::int64_t{1}}}});
-  if (!target.empty()) made.push_back(Bind{sink, target, sink});
-  return made;
+  return {Lock{waiting},
+          DeclareExchange{waiting, "fanout"},
+          DeclareQueue{waiting,
+                       {{"x-queue-type", std::string{"quorum"}},
+                        {"x-message-ttl", std::int64_t{ms}},
+                        {"x-dead-letter-exchange", target},
+                        {"x-dead-letter-strategy", std::string{"at-least-once"}},
+                        {"x-overflow", std::string{"reject-publish"}}}},
+          Bind{waiting, waiting, ""},
+          Unlock{waiting}};
 }
 
 }  // namespace omnibus::rabbitmq

@@ -194,7 +194,7 @@ TEST_CASE("rabbitmq: what the subscription of a group reads") {
   CHECK(source.prefetch == 256);  // the same for every member, whatever its window
   CHECK(source.later_name == "orders/billing");
   CHECK_FALSE(source.is_log);
-  CHECK(source.topology.size() == 1 + 2 * 2 + 1);
+  CHECK(source.topology.size() == 1 + 1 + 2 * 2 + 1 + 1);
   spec.start.from = Start::From::latest;
   const Source latest = sources::group(spec, shape);
   CHECK(latest.queues == std::vector<std::string>{"orders/billing/0", "orders/billing/1"});

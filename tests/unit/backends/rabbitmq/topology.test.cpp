@@ -36,6 +36,8 @@ struct AsText {
   std::string operator()(const Bind& bind) const {
     return "bind " + bind.queue + " to " + bind.exchange + " by '" + bind.routing_key + "'";
   }
+  std::string operator()(const Lock& lock) const { return "lock " + lock.name; }
+  std::string operator()(const Unlock& lock) const { return "unlock " + lock.name; }
 };
 
 /// One line for each declaration.
@@ -127,14 +129,16 @@ TEST_CASE("rabbitmq: what a topic needs, for every shape") {
       "bind orders/log to orders by '1'\n";
   CHECK(as_text(topic_topology("orders", shape)) == exchange);
   shape.hold = true;
-  CHECK(as_text(topic_topology("orders", shape)) == exchange + held);
+  const std::string lock = "lock orders\n";
+  const std::string unlock = "unlock orders\n";
+  CHECK(as_text(topic_topology("orders", shape)) == exchange + lock + held + unlock);
   shape.log = true;
   shape.log_age = 90s;
-  CHECK(as_text(topic_topology("orders", shape)) == exchange + held + log);
+  CHECK(as_text(topic_topology("orders", shape)) == exchange + lock + held + log + unlock);
   shape.hold = false;
-  CHECK(as_text(topic_topology("orders", shape)) == exchange + log);
+  CHECK(as_text(topic_topology("orders", shape)) == exchange + lock + log + unlock);
   shape.queues = QueueType::classic;  // says what groups have, not what holds or keeps
-  CHECK(as_text(topic_topology("orders", shape)) == exchange + log);
+  CHECK(as_text(topic_topology("orders", shape)) == exchange + lock + log + unlock);
 }
 
 TEST_CASE("rabbitmq: what a group needs, whatever else the shape wants") {
@@ -142,6 +146,7 @@ TEST_CASE("rabbitmq: what a group needs, whatever else the shape wants") {
   shape.shards = 2;
   const auto expected = [](const std::string& rest) {
     return "direct exchange orders else orders/unrouted-of-2\n"
+           "lock orders/billing/members\n"
            "queue orders/billing/0 x-single-active-consumer=true" +
            rest +
            "\n"
@@ -150,7 +155,8 @@ TEST_CASE("rabbitmq: what a group needs, whatever else the shape wants") {
            rest +
            "\n"
            "bind orders/billing/1 to orders by '1'\n"
-           "queue orders/billing/members x-queue-type='quorum' x-expires=86400000\n";
+           "queue orders/billing/members x-queue-type='quorum' x-expires=86400000\n"
+           "unlock orders/billing/members\n";
   };
   const std::string quorum = " x-queue-type='quorum' x-delivery-limit=1000000";
   CHECK(as_text(group_topology("orders", "billing", shape)) == expected(quorum));
@@ -160,20 +166,16 @@ TEST_CASE("rabbitmq: what a group needs, whatever else the shape wants") {
   CHECK(as_text(group_topology("orders", "billing", shape)) == expected(""));
 }
 
-TEST_CASE("rabbitmq: where messages wait, where they go from there, and what wakes them") {
+TEST_CASE("rabbitmq: where messages wait, and where they go from there") {
   const auto expected = [](const std::string& name, const std::string& target) {
     const std::string waiting = name + "/@50ms";
-    return "fanout exchange " + name + "/later\nfanout exchange " + waiting + "\nqueue " + waiting +
+    return "lock " + waiting + "\nfanout exchange " + waiting + "\nqueue " + waiting +
            " x-queue-type='quorum' x-message-ttl=50 x-dead-letter-exchange='" + target +
            "' x-dead-letter-strategy='at-least-once' x-overflow='reject-publish'\nbind " + waiting +
-           " to " + waiting + " by ''\nbind " + waiting + " to " + name +
-           "/later by ''\n"
-           "queue omnibus/sink x-queue-type='quorum' x-message-ttl=1000 x-max-length=1\n";
+           " to " + waiting + " by ''\nunlock " + waiting + "\n";
   };
   CHECK(as_text(later_topology("orders/billing", "", 50ms)) == expected("orders/billing", ""));
-  CHECK(as_text(later_topology("orders", "orders", 50ms)) ==
-        expected("orders", "orders") + "bind omnibus/sink to orders by 'omnibus/sink'\n");
-  CHECK(as_text(wake_topology("orders")) == "fanout exchange orders/later\n");
+  CHECK(as_text(later_topology("orders", "orders", 50ms)) == expected("orders", "orders"));
 }
 
 namespace {
