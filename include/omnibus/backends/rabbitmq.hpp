@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -155,10 +156,12 @@ class RabbitMq {
       }
     }
     if (const RabbitMqExisting* there = existing(topic)) return submit_there(*there, outgoing, how);
-    const std::int32_t shard = rabbitmq::shard_of(outgoing.message, config_.shards);
+    const std::uint64_t hash = rabbitmq::shard_hash(outgoing.message);
+    const std::int32_t shard = rabbitmq::shard_of(hash, config_.shards);
     char text[12];
     const auto end = std::to_chars(text, text + sizeof text, shard).ptr;
-    rabbitmq::Sending sending{topic, {text, static_cast<std::size_t>(end - text)}, shard};
+    rabbitmq::Sending sending{topic, {text, static_cast<std::size_t>(end - text)}, shard,
+                              outgoing.message.key.empty() ? 0 : hash | 1};
     if (outgoing.delay > Duration::zero()) return submit_delayed(topic, sending, outgoing, how);
     publisher_.submit(
         sending,
@@ -200,7 +203,9 @@ class RabbitMq {
     const std::string_view routing_key =
         there.routing_key.empty() ? outgoing.message.key : std::string_view{there.routing_key};
     publisher_.submit(
-        {.route = there.topic, .routing_key = routing_key},
+        {.route = there.topic,
+         .routing_key = routing_key,
+         .key_hash = outgoing.message.key.empty() ? 0 : rabbitmq::shard_hash(outgoing.message) | 1},
         [&] {
           rabbitmq::Route route{there.exchange};
           if (!there.exchange.empty()) {

@@ -133,6 +133,7 @@ class Outbox {
     if (tag > last_tag_ || tag < low_tag_) return;
     for (std::uint64_t each = multiple ? low_tag_ : tag; each <= tag; ++each) {
       Slot* slot = of_tag(each);
+      __builtin_prefetch(of_tag(each + 8));  // callers wrote it on another core
       if (slot == nullptr) continue;
       if (!slot->returned.empty()) {
         end(*slot, slot->doubtful ? Error::make(Errc::outcome_unknown, "publish", slot->returned)

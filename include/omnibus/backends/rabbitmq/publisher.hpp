@@ -15,7 +15,6 @@
 #include <omnibus/backends/rabbitmq/outbox.hpp>
 #include <omnibus/backends/rabbitmq/publish_loop.hpp>
 #include <omnibus/backends/rabbitmq/routes.hpp>
-#include <omnibus/detail/hash.hpp>
 
 // The publishing side as its callers see it: they encode into the outbox, and wait where that is
 // wanted.
@@ -27,6 +26,7 @@ struct Sending {
   std::string_view route;  ///< its name
   std::string_view routing_key;
   std::int32_t shard = 0;
+  std::uint64_t key_hash = 0;  ///< 0: no order is asked for
   Carried carried{};
 };
 
@@ -62,7 +62,7 @@ class Publisher {
       slot.id.assign(outgoing.message.id);
       slot.done = std::move(outgoing.done);
       slot.shard = sending.shard;
-      slot.key_hash = outgoing.message.key.empty() ? 0 : omnibus::detail::hash64(outgoing.message.key) | 1;
+      slot.key_hash = sending.key_hash;
       slot.deadline = deadline;
       slot.body_size = outgoing.message.payload.size();
       slot.tag = 0;

@@ -88,9 +88,12 @@ inline std::string later_exchange(std::string_view target, Duration tier) {
   return std::string{target}.append("/@").append(std::to_string(ms)).append("ms");
 }
 
-/// The shard of a message: of its key by a frozen hash; of its id where it has no key.
-inline std::int32_t shard_of(const MessageView& message, std::int32_t shards) noexcept {
-  const std::uint64_t hash = detail::hash64(message.key.empty() ? message.id : message.key);
+/// What a shard is chosen by: the key of a message, or its id where it has none. Frozen.
+inline std::uint64_t shard_hash(const MessageView& message) noexcept {
+  return detail::hash64(message.key.empty() ? message.id : message.key);
+}
+/// The shard of messages with this hash.
+inline std::int32_t shard_of(std::uint64_t hash, std::int32_t shards) noexcept {
   return static_cast<std::int32_t>(hash % static_cast<std::uint64_t>(shards));
 }
 
