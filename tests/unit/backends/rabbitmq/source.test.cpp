@@ -96,9 +96,9 @@ TEST_CASE("rabbitmq: a reader resumes at the first message that is not done") {
 }
 
 TEST_CASE("rabbitmq: a reader to whom nothing came begins where it was told to") {
-  Bench earliest{from(Start::From::earliest)};
-  earliest.lose(1);
-  CHECK(earliest.from() == "first");
+  Bench bench{from(Start::From::earliest)};
+  bench.lose(1);
+  CHECK(bench.from() == "first");
   Bench position{from(Position{17, 0})};
   position.lose(1);
   CHECK(position.from() == "17");
@@ -168,9 +168,9 @@ TEST_CASE("rabbitmq: a position that is there, or that comes back, is not lost")
   bench.lose(2);
   CHECK(bench.comes(25));  // retention took the rest while it was away
   CHECK(bench.cursor.lost());
-  Bench earliest{from(Start::From::earliest)};
-  CHECK(earliest.comes(500));
-  CHECK_FALSE(earliest.cursor.lost());
+  Bench first{from(Start::From::earliest)};
+  CHECK(first.comes(500));
+  CHECK_FALSE(first.cursor.lost());
 }
 
 TEST_CASE("rabbitmq: a reader that names no position starts at the earliest message") {
@@ -196,9 +196,9 @@ TEST_CASE("rabbitmq: what the subscription of a group reads") {
   CHECK_FALSE(source.is_log);
   CHECK(source.topology.size() == 1 + 1 + 2 * 2 + 1 + 1);
   spec.start.from = Start::From::latest;
-  const Source latest = sources::group(spec, shape);
-  CHECK(latest.queues == std::vector<std::string>{"orders/billing/0", "orders/billing/1"});
-  CHECK(latest.held.empty());
+  const Source newest = sources::group(spec, shape);
+  CHECK(newest.queues == std::vector<std::string>{"orders/billing/0", "orders/billing/1"});
+  CHECK(newest.held.empty());
 }
 
 TEST_CASE("rabbitmq: what a reader of a log reads, whatever the shape says") {
