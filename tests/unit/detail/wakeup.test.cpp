@@ -119,3 +119,12 @@ TEST_CASE("a ring that comes as a sleep ends by itself does not keep the next on
   other.join();
   CHECK(restless == 0);
 }
+
+TEST_CASE("a doze lasts until its time has come, and not at all when that is over") {
+  const Steady::time_point begin = Steady::now();
+  Wakeup::doze(begin + 3ms);
+  CHECK(Steady::now() - begin >= 3ms);
+  Wakeup::doze(begin);
+  Wakeup::doze(Steady::time_point{});
+  CHECK(Steady::now() - begin < patience);
+}
