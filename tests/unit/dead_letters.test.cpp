@@ -86,6 +86,52 @@ TEST_CASE("a reason of any length fits into a header that may be published") {
   CHECK(dead.headers.get("omnibus-dead-first-reason").size() == 2048);
 }
 
+TEST_CASE("cut headers are counted, and the dead letter keeps its story") {
+  FakeContext context;
+  Received received{context, original()};
+  Message dead = make_dead_letter(received.delivery, permanent("no"), Time{});
+  CHECK(cut_headers(dead));
+  CHECK(dead.headers.get("omnibus-dead-cut") == "3");
+  CHECK(dead.headers.size() == 10 + 1);
+  CHECK(read_dead_letter(dead.headers).reason == "no");
+  CHECK(dead.payload == original().payload);
+
+  Received again{context, dead, 0, "orders.dlq"};
+  Message second = make_dead_letter(again.delivery, permanent("no"), Time{});
+  CHECK_FALSE(second.headers.contains("omnibus-dead-cut"));  // nothing of this one was
+  CHECK_FALSE(cut_headers(second));
+  CHECK(second.headers.size() == 10);
+}
+
+TEST_CASE("a dead letter that is too large with its headers is written without them") {
+  FakeContext context;
+  std::vector<Errc> refusals{Errc::too_large};
+  context.answer = [&refusals]() -> Result<Receipt> {
+    if (refusals.empty()) return Receipt{};
+    const Errc code = refusals.back();
+    refusals.pop_back();
+    return Error::make(code, "publish");
+  };
+  Received received{context, original()};
+  CHECK(bury(received.delivery, permanent("no"), "dlq"));
+  CHECK(received.delivery.dead_lettered());
+  REQUIRE(context.sent.size() == 1);
+  CHECK(context.sent[0].message.headers.get("omnibus-dead-cut") == "3");
+  CHECK_FALSE(context.sent[0].message.headers.contains("trace"));
+
+  refusals = {Errc::unavailable};  // for other reasons nothing is cut
+  Received other{context, original()};
+  CHECK(bury(other.delivery, permanent("no"), "dlq").error().again());
+  CHECK(bury(other.delivery, permanent("no"), "dlq"));
+  CHECK(context.sent.back().message.headers.contains("trace"));
+
+  refusals = {Errc::too_large, Errc::too_large};
+  Received huge{context, original()};
+  CHECK(bury(huge.delivery, permanent("no"), "dlq").error().again());  // it stays
+  CHECK_FALSE(huge.delivery.dead_lettered());
+  CHECK(context.sent.size() == 2);
+}
+
 TEST_CASE("the position of a Redis stream has two halves") {
   FakeContext context;
   const Message message = message_of("m", "k");

@@ -208,3 +208,34 @@ TEST_CASE("rabbitmq: a new connection forgets what was asked on the old one") {
   bench.comes(AMQP_BASIC_CONSUME_OK_METHOD);
   CHECK(bench.answers.empty());
 }
+
+TEST_CASE("rabbitmq: a lock is a queue that one connection alone can have, until it is unlocked") {
+  Bench bench;
+  bench.calls.declare(bench.out, {Lock{"orders"}, Unlock{"orders"}}, "declare",
+                      bench.answer("both"));
+  const std::vector<Frame> frames = frames_of(bench.out);
+  REQUIRE(frames.size() == 2);
+  Pool pool;
+  const auto& lock = pool.method<amqp_queue_declare_t>(frames[0], AMQP_QUEUE_DECLARE_METHOD);
+  const auto& unlock = pool.method<amqp_queue_delete_t>(frames[1], AMQP_QUEUE_DELETE_METHOD);
+  CHECK(lock.exclusive == 1);
+  CHECK(lock.passive == 0);
+  CHECK(view_of(lock.queue) != "orders");  // a queue may be called so
+  CHECK(view_of(lock.queue) == view_of(unlock.queue));
+  CHECK(unlock.nowait == 0);
+  amqp_queue_declare_ok_t ok{};
+  bench.comes(AMQP_QUEUE_DECLARE_OK_METHOD, &ok);
+  CHECK(bench.answers.empty());
+  bench.comes(AMQP_QUEUE_DELETE_OK_METHOD);
+  CHECK(bench.answers == std::vector<std::string>{"both 0 0"});
+}
+
+TEST_CASE("rabbitmq: who is locked out may try again") {
+  Bench bench;
+  bench.calls.declare(bench.out, {Lock{"orders"}, passive_queue("q"), Unlock{"orders"}}, "declare",
+                      bench.answer("all"));
+  bench.close_comes(405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue");
+  CHECK(bench.answers == std::vector<std::string>{"all failed"});
+  CHECK(bench.problem.code == Errc::unavailable);
+  CHECK(bench.problem.retryable);
+}
