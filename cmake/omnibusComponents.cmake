@@ -17,6 +17,8 @@ omnibus_component(json PACKAGE nlohmann_json LINK nlohmann_json::nlohmann_json
                   DEBIAN nlohmann-json3-dev HEADERS codec/json.hpp)
 omnibus_component(rabbitmq PACKAGE rabbitmq-c LINK rabbitmq::rabbitmq DEBIAN librabbitmq-dev
                   HEADERS backends/rabbitmq.hpp backends/rabbitmq/*.hpp)
+omnibus_component(kafka PACKAGE RdKafka LINK RdKafka::rdkafka DEBIAN librdkafka-dev
+                  HEADERS backends/kafka.hpp backends/kafka/*.hpp)
 omnibus_component(fmt PACKAGE fmt LINK fmt::fmt DEBIAN libfmt-dev HEADERS format.hpp)
 
 # omnibus_find_dependency(<name> <link> <problem>) finds what a component needs: leaves the target to

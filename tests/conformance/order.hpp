@@ -388,10 +388,10 @@ void add_order_cases(Suite<F>& suite) {
       [](auto& f) { partitions_that_come_back_keep_their_order(f); });
   suite.template add<order | keeps>("in parked order a key follows its dead letter",
                                     [](auto& f) { a_parked_key_follows_its_dead_letter(f); });
-  suite.template add<delays | redelivers | attempts>(
+  suite.template add<delays | redelivers>(
       "in relaxed order what failed comes again later and nothing is lost",
       [](auto& f) { relaxed_order_loses_nothing(f); });
-  suite.template add<delays | redelivers | attempts | groups>(
+  suite.template add<delays | redelivers | groups>(
       "what waits for its retry is not lost when a member joins",
       [](auto& f) { what_waits_for_its_retry_survives_a_new_member(f); });
 }

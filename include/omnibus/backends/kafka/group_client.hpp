@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <omnibus/backends/kafka/client.hpp>
+#include <omnibus/backends/kafka/producer.hpp>
+#include <omnibus/backends/kafka/settings.hpp>
+#include <omnibus/result.hpp>
+#include <omnibus/subscription_spec.hpp>
+
+// librdkafka's consumer, as a subscription uses it.
+
+namespace omnibus::kafka {
+
+/// What is read, and how.
+struct Reading {
+  SubscriptionSpec spec;
+  TopicPlan plan;  ///< of the topic, where it has to be made
+  bool create_topics = true;
+  std::string member{};  ///< a name that survives restarts; empty: none
+  Duration session_timeout{};
+  Duration commit_interval{};
+  Duration drain_timeout{};
+};
+
+/// An eventfd that librdkafka writes to when a queue is no longer empty.
+class QueueBell {
+ public:
+  QueueBell() : fd_{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)} {
+    if (fd_ < 0) throw std::system_error{errno, std::generic_category(), "omnibus: eventfd"};
+  }
+  ~QueueBell() { ::close(fd_); }
+  QueueBell(const QueueBell&) = delete;
+
+  int fd() const noexcept { return fd_; }
+  void hear(rd_kafka_queue_t* queue) const {
+    constexpr std::uint64_t one = 1;
+    rd_kafka_queue_io_event_enable(queue, fd_, &one, sizeof one);
+  }
+  void clear() const noexcept {
+    std::uint64_t count = 0;
+    (void)!::read(fd_, &count, sizeof count);
+  }
+
+ private:
+  const int fd_;
+};
+
+/// One consumer. Thread safety: one thread at a time.
+class GroupClient {
+ public:
+  GroupClient(const Settings& settings, const Reading& reading, Callbacks& callbacks)
+      : client_{make(settings, reading, &callbacks)} {
+    rd_kafka_poll_set_consumer(client_.get());
+    answers_ = Queue{rd_kafka_queue_new(client_.get())};
+    events_ = Queue{rd_kafka_queue_get_consumer(client_.get())};
+    bell_.hear(answers_.get());
+    bell_.hear(events_.get());
+  }
+  ~GroupClient() {
+    topic_.reset();
+    answers_.reset();
+    events_.reset();
+  }
+  GroupClient(const GroupClient&) = delete;
+
+  /// Throws std::invalid_argument where the settings are wrong. `callbacks` may be missing.
+  static rd_kafka_t* make(const Settings& settings, const Reading& reading, Callbacks* callbacks) {
+    ConfBuilder conf;
+    conf.add(settings)
+        .set("group.id", reading.spec.group.empty() ? "omnibus-reader" : reading.spec.group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")  // where nothing is found any more, see check_gap
+        .set("allow.auto.create.topics", "false")
+        .set("session.timeout.ms", reading.session_timeout)
+        .set("topic.metadata.refresh.interval.ms", std::chrono::seconds{1})
+        .set_if("group.instance.id", reading.member);
+    // Fetched and not taken, for each partition.
+    conf.set_default(settings.properties, "queued.max.messages.kbytes", "8192");
+    // Cooperative rebalances lose assignments, or loop, before librdkafka 2.6.1 (its changelog).
+    conf.set_default(settings.properties, "partition.assignment.strategy",
+                     rd_kafka_version() >= 0x020601ff ? "cooperative-sticky" : "range,roundrobin");
+    conf.add(settings.properties).serve_consumer();
+    if (callbacks != nullptr) conf.call(*callbacks);
+    return conf.make(RD_KAFKA_CONSUMER, secrets_of(settings));
+  }
+
+  /// Throws std::invalid_argument where the settings are wrong.
+  static void check(const Settings& settings, const Reading& reading) {
+    destroy(make(settings, reading, nullptr));
+  }
+
+  rd_kafka_t* get() const noexcept { return client_.get(); }
+  /// Can be read when there is something to take.
+  int fd() const noexcept { return bell_.fd(); }
+  void woken() const noexcept { bell_.clear(); }
+
+  /// Serves callbacks; what else comes is a problem.
+  template <class Problem>
+  void poll(Problem problem) {
+    while (rd_kafka_message_t* raw = rd_kafka_consumer_poll(client_.get(), 0)) {
+      problem(*raw);
+      rd_kafka_message_destroy(raw);
+    }
+  }
+
+  /// Asks the broker to make a topic; the answer comes from `created`, once.
+  void create(const TopicPlan& plan) {
+    if (const Result<> asked = kafka::create(client_.get(), plan, answers_.get(), nullptr); !asked) {
+      answer_ = asked;
+    }
+  }
+  std::optional<Result<>> created() {
+    if (answer_) return std::exchange(answer_, std::nullopt);
+    const Event event{rd_kafka_queue_poll(answers_.get(), 0)};
+    if (!event || rd_kafka_event_type(event.get()) != RD_KAFKA_EVENT_CREATETOPICS_RESULT) return {};
+    return kafka::created(event.get());
+  }
+
+  Result<> subscribe(const std::vector<std::string>& topics) {
+    const Offsets list = new_offsets(topics.size());
+    for (const std::string& topic : topics) {
+      rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
+    }
+    const auto code = rd_kafka_subscribe(client_.get(), list.get());
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, "join the group");
+    return {};
+  }
+
+  /// All partitions of those topics that are there; the first one has to be. Blocks for a short time.
+  Result<Offsets> all_partitions(const std::vector<std::string>& topics) {
+    Offsets all = new_offsets();
+    for (const std::string& name : topics) {
+      const Topic topic{rd_kafka_topic_new(client_.get(), name.c_str(), nullptr)};
+      const Result<TopicFacts> facts = describe(client_.get(), topic.get(), 500);
+      if (!facts && &name == &topics.front()) return facts.error();
+      for (int i = 0; facts && i < facts->partitions; ++i) {
+        rd_kafka_topic_partition_list_add(all.get(), name.c_str(), i);
+      }
+    }
+    return all;
+  }
+
+  /// True when a broker answers. Blocks for a short time.
+  bool reachable(const std::string& name) {
+    if (!topic_) topic_ = Topic{rd_kafka_topic_new(client_.get(), name.c_str(), nullptr)};
+    const struct rd_kafka_metadata* found = nullptr;
+    if (rd_kafka_metadata(client_.get(), 0, topic_.get(), &found, 200) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+      return false;
+    }
+    rd_kafka_metadata_destroy(found);
+    return true;
+  }
+
+  /// The queue of a partition, apart from all others.
+  Queue detach(const rd_kafka_topic_partition_t& what) const {
+    Queue queue{rd_kafka_queue_get_partition(client_.get(), what.topic, what.partition)};
+    if (!queue) return queue;
+    rd_kafka_queue_forward(queue.get(), nullptr);
+    bell_.hear(queue.get());
+    return queue;
+  }
+
+  Result<> assign(const rd_kafka_topic_partition_list_t& list) {
+    if (!cooperative()) return assign_all(list);
+    const LibraryError error{rd_kafka_incremental_assign(client_.get(), &list)};
+    if (!error) return {};
+    return to_error(rd_kafka_error_code(error.get()), "assign", rd_kafka_error_string(error.get()));
+  }
+  Result<> assign_all(const rd_kafka_topic_partition_list_t& list) {
+    const auto code = rd_kafka_assign(client_.get(), &list);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, "assign");
+    return {};
+  }
+  void unassign(const rd_kafka_topic_partition_list_t& list) {
+    if (cooperative()) {
+      const LibraryError error{rd_kafka_incremental_unassign(client_.get(), &list)};
+    } else {
+      assign_nothing();
+    }
+  }
+  void assign_nothing() {
+    if (cooperative()) {
+      const Offsets none = new_offsets(1);
+      const LibraryError error{rd_kafka_incremental_assign(client_.get(), none.get())};
+    } else {
+      rd_kafka_assign(client_.get(), nullptr);
+    }
+  }
+  /// Others may have the partitions already.
+  bool assignment_lost() const noexcept { return rd_kafka_assignment_lost(client_.get()) != 0; }
+
+  /// Begins a commit; the callback says how it ended. Returns false when there will be no callback.
+  bool commit(const rd_kafka_topic_partition_list_t& offsets) {
+    return rd_kafka_commit(client_.get(), &offsets, 1) == RD_KAFKA_RESP_ERR_NO_ERROR;
+  }
+  /// Commits, and waits for the broker's answer. Nothing when there is none by then.
+  Event commit(const rd_kafka_topic_partition_list_t& offsets, Instant until) {
+    const Queue answer{rd_kafka_queue_new(client_.get())};
+    if (rd_kafka_commit_queue(client_.get(), &offsets, answer.get(), nullptr, nullptr) !=
+        RD_KAFKA_RESP_ERR_NO_ERROR) {
+      return {};
+    }
+    const int ms = ms_until(until, std::chrono::steady_clock::now());
+    return Event{rd_kafka_queue_poll(answer.get(), ms)};
+  }
+
+  /// Leaves the group. False when that did not work in time.
+  bool close(Instant until) {
+    const LibraryError error{rd_kafka_consumer_close_queue(client_.get(), events_.get())};
+    if (error) return false;
+    while (rd_kafka_consumer_closed(client_.get()) == 0) {
+      const auto now = std::chrono::steady_clock::now();
+      const Event event{rd_kafka_queue_poll(events_.get(), ms_until(until, now))};
+      // It waits for an answer to each rebalance, and so would its destructor.
+      const bool asked = event && rd_kafka_event_type(event.get()) == RD_KAFKA_EVENT_REBALANCE;
+      if (asked || now >= until) rd_kafka_assign(client_.get(), nullptr);
+      if (now >= until) return false;
+    }
+    return true;
+  }
+
+  Error fatal_problem() const {
+    char why[256];
+    const auto code = rd_kafka_fatal_error(client_.get(), why, sizeof why);
+    return to_error(code, "", why);
+  }
+
+ private:
+  /// A consumer that was not closed dies without a word, like its process.
+  static void destroy(rd_kafka_t* client) noexcept {
+    rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+  }
+  bool cooperative() const noexcept {
+    return text_of(rd_kafka_rebalance_protocol(client_.get())) == "COOPERATIVE";
+  }
+
+  const QueueBell bell_;
+  Owned<rd_kafka_t, destroy> client_;
+  Queue answers_;
+  Queue events_;
+  Topic topic_;
+  std::optional<Result<>> answer_;
+};
+
+}  // namespace omnibus::kafka

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <omnibus/backends/kafka/client.hpp>
+#include <omnibus/backends/kafka/progress.hpp>
+#include <omnibus/backends/kafka/record.hpp>
+#include <omnibus/headers.hpp>
+#include <omnibus/message.hpp>
+
+// One partition that is assigned to us, and its records.
+
+namespace omnibus::kafka {
+
+struct Partition;
+
+/// A record that has come and is not settled. Kept and used again, with its memory.
+struct Held {
+  MessageView message;
+  Partition* partition = nullptr;
+  std::uint64_t number = 0;  ///< in the partition's progress
+  std::int64_t offset = 0;
+  std::int64_t due = 0;
+  std::uint32_t attempts = 0;
+  bool for_others = false;          ///< meant for another group
+  rd_kafka_message_t* raw = nullptr;
+  std::string own, headers, scratch;  ///< bytes that the message shows besides those of `raw`
+  Held* next = nullptr;
+
+  /// Reads the record. Whatever a foreign or hostile producer put in, it costs this record alone.
+  void read(rd_kafka_message_t* record, std::string_view topic, std::string_view group) {
+    raw = record;
+    offset = record->offset;
+    due = 0;
+    attempts = 0;
+    for_others = false;
+    headers.clear();
+    message = {};
+    message.key = {static_cast<const char*>(record->key), record->key_len};
+    message.payload = {static_cast<const char*>(record->payload), record->len};
+    rd_kafka_timestamp_type_t type{};
+    message.time = from_ms(rd_kafka_message_timestamp(record, &type));
+    rd_kafka_headers_t* found = nullptr;
+    if (rd_kafka_message_headers(record, &found) == RD_KAFKA_RESP_ERR_NO_ERROR) read(found, group);
+    if (!message.id.empty()) return;
+    // A foreign record is known by its place, which is the same whenever it comes.
+    own.assign(topic).append("/").append(std::to_string(record->partition));
+    message.id = own.append("/").append(std::to_string(offset));
+  }
+
+ private:
+  void read(rd_kafka_headers_t* found, std::string_view group) {
+    const char* name = nullptr;
+    const void* value = nullptr;
+    std::size_t size = 0;
+    for (std::size_t i = 0; rd_kafka_header_get_all(found, i, &name, &value, &size) == 0; ++i) {
+      const std::string_view text{static_cast<const char*>(value), value != nullptr ? size : 0};
+      if (name != own_header) {
+        append_header(name, text);
+        continue;
+      }
+      const Envelope envelope = parse_envelope(text, scratch);
+      message.id = envelope.id;
+      message.type = envelope.type;
+      message.sequence = envelope.sequence;
+      due = envelope.due;
+      attempts = envelope.attempts;
+      for_others = !envelope.group.empty() && envelope.group != group;
+    }
+    message.headers = HeadersView{headers};
+  }
+  /// As Headers would.
+  void append_header(std::string_view name, std::string_view value) {
+    for (const std::size_t size : {name.size(), value.size()}) {
+      const auto small = static_cast<std::uint32_t>(size);
+      char bytes[sizeof small];
+      __builtin_memcpy(bytes, &small, sizeof small);
+      headers.append(bytes, sizeof bytes);
+    }
+    headers.append(name).append(value);
+  }
+};
+
+/// A partition while it is ours, and afterwards until its last record is settled.
+struct Partition {
+  static constexpr std::uint64_t never = ~std::uint64_t{0};
+  /// Something is to be committed.
+  bool has_news() const noexcept {
+    return assigned && progress.committable() != Progress::none && progress.finished() != committed;
+  }
+
+  const std::string* topic = nullptr;  ///< as Kafka names it
+  std::size_t tier = 0;                ///< of waiting messages; meaningless where they do not wait
+  bool waits = false;                  ///< its messages wait until they are due
+  std::int32_t number = 0;             ///< in its topic
+  std::int32_t id = 0;                 ///< among all of the subscription
+  Queue queue;
+  Progress progress;
+  std::uint64_t committed = never;         ///< how many were done when we last committed
+  std::uint64_t committing = 0;            ///< and at the commit that is under way
+  bool plain = false;                      ///< the broker takes no marks
+  std::int64_t expected = Progress::none;  ///< the offset that should come next; none: any
+  std::size_t held = 0;                    ///< records that are not settled
+  bool assigned = true;
+  std::vector<Held*> waiting;              ///< a heap: what is due first stands first
+};
+
+/// Where records that have come are kept.
+class HeldPool {
+ public:
+  Held& take() {
+    if (free_ == nullptr) {
+      all_.emplace_back();
+      return all_.back();
+    }
+    return *std::exchange(free_, free_->next);
+  }
+  /// It is settled.
+  void give_back(Held& held) noexcept {
+    rd_kafka_message_destroy(std::exchange(held.raw, nullptr));
+    --held.partition->held;
+    held.next = std::exchange(free_, &held);
+  }
+  /// Whatever is still kept is let go.
+  void clear() noexcept {
+    for (Held& each : all_) {
+      if (each.raw != nullptr) rd_kafka_message_destroy(std::exchange(each.raw, nullptr));
+    }
+  }
+
+ private:
+  std::deque<Held> all_;
+  Held* free_ = nullptr;
+};
+
+}  // namespace omnibus::kafka
