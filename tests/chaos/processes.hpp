@@ -1,33 +1,30 @@
 // SPDX-License-Identifier: MIT
+#pragma once
+
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdlib>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <utility>
 
-#include "catch.hpp"
 #include "chaos.hpp"
 #include "load.hpp"
 
-// Several processes of one group, of which one is killed. The program runs itself again as a
-// consumer, whose handler writes what it does into a pipe.
+// Several processes of one group. The program runs itself again as a consumer, whose handler writes
+// what it does into a pipe.
 
-namespace {
-
-using namespace chaos;
-
-constexpr std::size_t window = 64;
-constexpr std::size_t handlers = 4;
-constexpr int shards = 6;
-
-Broker::Backend::Config shared_config(const Broker& f) {
-  auto config = f.config();
-  config.shards = shards;
-  config.heartbeat = 1s;
-  return config;
-}
+namespace chaos {
 
 /// A line in the pipe: short enough to be written as one.
-void tell(int pipe, char what, int member, const ob::Delivery& delivery) {
+inline void tell(int pipe, char what, int member, const ob::Delivery& delivery) {
   std::string line{what};
   line.append(" ").append(std::to_string(member)).append(" ").append(delivery.key());
   line.append(" ").append(delivery.payload()).append("\n");
@@ -35,18 +32,21 @@ void tell(int pipe, char what, int member, const ob::Delivery& delivery) {
 }
 
 /// Set by SIGUSR1: from then on handlers never return.
-std::atomic<bool> hang = false;
+inline std::atomic<bool> hang = false;
 static_assert(std::atomic<bool>::is_always_lock_free);
 
-TEST_CASE("a consumer process, run by the case below", "[.consumer]") {
+/// What a consumer process does: reads its topic until its standard input ends, and tells of it.
+/// A program has a case for it, with the tag [.consumer].
+inline void run_consumer(const Broker::Backend::Config& config, ChaosBus::SubscribeOptions how) {
   const char* topic = std::getenv("OMNIBUS_CHAOS_TOPIC");
   const char* pipe_text = std::getenv("OMNIBUS_CHAOS_PIPE");
   const char* member_text = std::getenv("OMNIBUS_CHAOS_MEMBER");
-  REQUIRE((topic != nullptr && pipe_text != nullptr && member_text != nullptr));
+  expect(topic != nullptr && pipe_text != nullptr && member_text != nullptr,
+         "this case is run by others");
   const int pipe = std::atoi(pipe_text);
   const int member = std::atoi(member_text);
   ::signal(SIGUSR1, [](int) { hang = true; });
-  ChaosBus bus{shared_config(Broker{})};
+  ChaosBus bus{config};
   const auto subscription = bus.subscribe(
       topic,
       [&](const ob::Delivery& delivery) {
@@ -57,12 +57,12 @@ TEST_CASE("a consumer process, run by the case below", "[.consumer]") {
         }
         tell(pipe, 'E', member, delivery);
       },
-      {.concurrency = handlers, .window = window});
+      std::move(how));
   // The standard input is a pipe from the case: its end is the end of the process.
   char nothing = 0;
   while (::read(STDIN_FILENO, &nothing, 1) > 0) {
   }
-  CHECK(bus.close(20s).has_value());
+  expect(bus.close(20s).has_value(), "a consumer process could not close its bus");
 }
 
 /// A consumer process of this program.
@@ -78,7 +78,7 @@ class Member {
     if (pid_ == 0) {
       ::dup2(input[0], STDIN_FILENO);
       ::fcntl(pipe, F_SETFD, 0);
-      ::execl("/proc/self/exe", "chaos_rabbitmq", "[.consumer]", nullptr);
+      ::execl("/proc/self/exe", "consumer", "[.consumer]", nullptr);
       ::_exit(127);
     }
     ::close(input[0]);
@@ -164,79 +164,4 @@ class Scribe {
   std::thread thread_;
 };
 
-/// Three processes of one group, all of which get messages.
-struct Service {
-  Case f;
-  const std::string topic = f.topic();
-  ChaosBus bus{shared_config(f)};
-  Scribe scribe;
-  std::optional<Member> members[3];
-  std::optional<Load> load;
-
-  explicit Service(std::string_view name) : f{name} {
-    for (int i = 0; i < 3; ++i) members[i].emplace(i + 1, topic, scribe.pipe());
-    // The group's queues are there as soon as a publish is not unroutable.
-    eventually(
-        f, [&] { return bus.publish(topic, message("0", "first")).has_value(); }, "a member");
-    load.emplace(f, bus, topic, Load::How{.timeout = 60s}, 60);
-    for (int member = 1; member <= 3; ++member) {
-      eventually(
-          f, [&] { return scribe.begun_by(member) >= 100; }, "deliveries to process ", member);
-    }
-  }
-};
-
-TEST_CASE("consumer processes killed under load cost no message and no order") {
-  Service service{"process killed"};
-  Case& f = service.f;
-  Ledger& ledger = service.scribe.ledger;
-  service.members[1]->hang_up();
-  eventually(
-      f, [&] { return service.scribe.stuck() == handlers; }, "all its handlers to hang");
-  service.load->wait_for_more(1000);  // and its window to be full
-  CHECK(ledger.handled_again() == 0);
-  ledger.kill(2);
-  service.members[1]->kill();
-  service.load->wait_for_more(1000);
-  eventually(
-      f, [&] { return service.bus.publish(service.topic, message("0", "again")).has_value(); },
-      "a publish");
-  const std::size_t again = ledger.handled_again();
-  ledger.kill(3);  // in the middle of its work
-  service.members[2]->kill();
-  service.load->wait_for_more(500);
-  const auto sent = service.load->finish();
-  expect_all_ok(sent);
-  expect_ok_handled(f, sent, ledger);
-  figure("processes killed: ", again, " handled again after the one that hung, ",
-         ledger.handled_again() - again, " after the one that worked, of ", sent.size());
-  CHECK(ledger.problem() == "");
-  // Its window, and what it had not yet acknowledged of each of its shards.
-  CHECK(again <= window + 64 * shards);
-  CHECK(ledger.handled_again() - again <= window + 64 * shards);
-  CHECK(service.members[0]->finish());
-}
-
-TEST_CASE("a frozen consumer process loses its messages to others and finds its way back") {
-  Service service{"process frozen"};
-  Case& f = service.f;
-  Scribe& scribe = service.scribe;
-  service.members[1]->freeze();
-  const auto frozen = Clock::now();
-  service.load->wait_for_more(1000);
-  const auto sent = service.load->finish();  // also those that the frozen one had taken
-  expect_all_ok(sent);
-  expect_ok_handled(f, sent, scribe.ledger);
-  figure("process frozen, heartbeat 1 s: everything handled ", seconds(Clock::now() - frozen),
-         " s after");
-  CHECK(scribe.ledger.problem() == "");  // nobody but the frozen one ends twice
-  service.members[1]->thaw();
-  const std::size_t before = scribe.begun_by(2);
-  Load more{f, service.bus, service.topic, {.timeout = 60s}, 60};
-  eventually(
-      f, [&] { return scribe.begun_by(2) >= before + 500; }, "deliveries to the thawed process");
-  expect_all_ok(more.finish());
-  for (auto& each : service.members) CHECK(each->finish());
-}
-
-}  // namespace
+}  // namespace chaos
