@@ -6,14 +6,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdlib>
+#include <mutex>
 #include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "chaos.hpp"
 #include "load.hpp"
@@ -127,7 +130,16 @@ class Scribe {
   int pipe() const noexcept { return ends_[1]; }
   std::size_t begun_by(int member) const { return begun_[static_cast<std::size_t>(member)]; }
   /// Handlers that hang.
-  std::size_t stuck() const { return stuck_; }
+  std::size_t stuck() const {
+    std::lock_guard lock{mutex_};
+    return stuck_.size();
+  }
+  /// Others have handled what those hang at.
+  bool unstuck() const {
+    std::lock_guard lock{mutex_};
+    return std::all_of(stuck_.begin(), stuck_.end(),
+                       [&](const auto& each) { return ledger.handled(each.first, each.second); });
+  }
   Ledger ledger;
 
  private:
@@ -150,7 +162,8 @@ class Scribe {
           ledger.begin(member, key, number);
           ++begun_[static_cast<std::size_t>(member)];
         } else if (what == 'S') {
-          ++stuck_;
+          std::lock_guard lock{mutex_};
+          stuck_.emplace_back(key, number);
         } else {
           ledger.end(key, number);
         }
@@ -160,7 +173,8 @@ class Scribe {
 
   std::array<int, 2> ends_{};
   std::array<std::atomic<std::size_t>, 4> begun_{};
-  std::atomic<std::size_t> stuck_{0};
+  mutable std::mutex mutex_;
+  std::vector<std::pair<std::string, std::size_t>> stuck_;
   std::thread thread_;
 };
 

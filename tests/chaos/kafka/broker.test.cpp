@@ -22,8 +22,8 @@ TEST_CASE("kill -9 of the broker under load loses nothing that was ok and keeps 
   load.wait_for_more(500);
   const HealthWatch watch{bus};
   AtEnd running{"start kafka"};
-  ctl("kill kafka");
   const auto killed = Clock::now();
+  ctl("kill kafka");
   eventually(
       f, [&] { return watch.publishing_red() && watch.subscription_red(); }, "both to be red");
   figure("kill -9: publishing red after ", seconds(*watch.publishing_red() - killed),
