@@ -43,7 +43,9 @@ class Consumer final : private Callbacks {
     }
   }
   ~Consumer() {
-    for (auto& partition : partitions_) partition.queue.reset();
+    for (auto& partition : partitions_) {
+      if (client_) client_->retire(partition.queue);
+    }
     held_.clear();
   }
   Consumer(const Consumer&) = delete;
@@ -82,7 +84,7 @@ class Consumer final : private Callbacks {
     if (!client_) return {};
     await_copies(until);
     const bool committed = reading_.spec.group.empty() || commit_and_wait(until);
-    for (Partition& each : partitions_) each.queue.reset();
+    for (Partition& each : partitions_) client_->retire(each.queue);
     const bool left = client_->close(until);
     if (committed && left) return {};
     return Error::make(Errc::timed_out, "close " + reading_.spec.topic,
@@ -210,6 +212,7 @@ class Consumer final : private Callbacks {
   }
 
   void take_on(const rd_kafka_topic_partition_list_t& list) {
+    client_->empty_retired();
     std::int32_t most = 0;
     for (int i = 0; i < list.cnt; ++i) most = std::max(most, list.elems[i].partition + 1);
     if (partitions_.empty()) {
@@ -247,7 +250,7 @@ class Consumer final : private Callbacks {
       if (Partition* partition = find(list.elems[i])) leaving.push_back(partition);
     }
     for (Partition* each : leaving) {
-      each->queue.reset();
+      client_->retire(each->queue);
       drop_waiting(*each);
       (void)intake_->revoke(each->id, Instant::min());
     }
@@ -324,7 +327,7 @@ class Consumer final : private Callbacks {
     tell(client_->fatal_problem());
     for (Partition& each : partitions_) {
       if (!each.assigned) continue;
-      each.queue.reset();
+      client_->retire(each.queue);
       drop_waiting(each);
       each.assigned = false;
       (void)intake_->revoke(each.id, Instant::min());

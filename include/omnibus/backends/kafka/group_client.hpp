@@ -71,6 +71,7 @@ class GroupClient {
     bell_.hear(events_.get());
   }
   ~GroupClient() {
+    empty_retired();
     topic_.reset();
     answers_.reset();
     events_.reset();
@@ -175,6 +176,24 @@ class GroupClient {
     return queue;
   }
 
+  /// A partition is no longer read. Its queue is emptied later: what stands in it, or still comes,
+  /// refers to the partition, and before librdkafka 2.1 (its changelog, #4187) it kept one whose topic
+  /// was deleted for ever, and rd_kafka_destroy waiting for it.
+  void retire(Queue& queue) {
+    if (queue) retired_.push_back(std::move(queue));
+  }
+  /// Empties the queues of partitions that have been stopped.
+  void empty_retired() {
+    rd_kafka_message_t* left[64];
+    for (const Queue& each : retired_) {
+      while (const auto count = rd_kafka_consume_batch_queue(each.get(), 0, left, 64)) {
+        if (count < 0) break;
+        for (std::ptrdiff_t i = 0; i < count; ++i) rd_kafka_message_destroy(left[i]);
+      }
+    }
+    retired_.clear();
+  }
+
   Result<> assign(const rd_kafka_topic_partition_list_t& list) {
     if (!cooperative()) return assign_all(list);
     const LibraryError error{rd_kafka_incremental_assign(client_.get(), &list)};
@@ -254,6 +273,7 @@ class GroupClient {
   Queue answers_;
   Queue events_;
   Topic topic_;
+  std::vector<Queue> retired_;
   std::optional<Result<>> answer_;
 };
 
