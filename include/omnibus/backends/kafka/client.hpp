@@ -119,4 +119,12 @@ inline Error to_error(rd_kafka_resp_err_t code, std::string operation, std::stri
   return Error::make(errc_of(code), std::move(operation), std::move(context));
 }
 
+/// What is wrong, and, where it is that all brokers are down, what was last said of one of them.
+inline std::string why_down(rd_kafka_resp_err_t code, std::string_view said,
+                            std::string_view of_one) {
+  std::string why{said};
+  if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || of_one.empty()) return why;
+  return why.append("; ").append(of_one);
+}
+
 }  // namespace omnibus::kafka

@@ -153,7 +153,10 @@ class Consumer final : private Callbacks {
   void log(int level, std::string_view line) noexcept override { logs_.log(level, line); }
 
   void failed(rd_kafka_resp_err_t code, std::string_view why) noexcept override {
-    if (code == RD_KAFKA_RESP_ERR__TRANSPORT) return;  // one of several; all: _ALL_BROKERS_DOWN
+    if (code == RD_KAFKA_RESP_ERR__TRANSPORT) {  // one of several; all: _ALL_BROKERS_DOWN
+      last_broker_ = why;
+      return;
+    }
     if (sick_ && code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) return;
     if (code == RD_KAFKA_RESP_ERR__FATAL) {
       fatal_ = true;
@@ -161,7 +164,7 @@ class Consumer final : private Callbacks {
     }
     sick_ = true;
     probe_ = std::chrono::steady_clock::now() + std::chrono::seconds{1};
-    tell(to_error(code, "", why));
+    tell(to_error(code, "", why_down(code, why, last_broker_)));
   }
 
   void rebalance(rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t& list) noexcept override {
@@ -615,6 +618,7 @@ class Consumer final : private Callbacks {
   HeldPool held_;
   std::vector<Held*> backlog_;  // taken, when there was no room any more
   std::string envelope_;
+  std::string last_broker_;  // what was last said of one
   Intake* intake_ = nullptr;  // while polled
   std::size_t delivered_ = 0;
   std::size_t copying_ = 0;

@@ -249,11 +249,14 @@ class Publisher {
   void failed(rd_kafka_event_t* event) {
     const auto code = rd_kafka_event_error(event);
     if (code == RD_KAFKA_RESP_ERR__FATAL) return fatal_.store(true);
-    if (code == RD_KAFKA_RESP_ERR__TRANSPORT) return;  // one of several; all: _ALL_BROKERS_DOWN
+    const std::string_view said = text_of(rd_kafka_event_error_string(event));
+    if (code == RD_KAFKA_RESP_ERR__TRANSPORT) {  // one of several; all: _ALL_BROKERS_DOWN
+      last_broker_ = said;
+      return;
+    }
     // What it says first says most: that all are down follows from it.
     if (troubled_ && code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) return;
-    const Error error = to_error(code, "connect to Kafka",
-                                 text_of(rd_kafka_event_error_string(event)));
+    const Error error = to_error(code, "connect to Kafka", why_down(code, said, last_broker_));
     ill(error.message());
     if (error.retryable) return;
     // It will not pass by itself: nobody is kept waiting, and nothing goes after all.
@@ -478,6 +481,7 @@ class Publisher {
   std::atomic<bool> fatal_{false};    // the producer can't go on
   std::atomic<Instant::rep> awake_by_{INT64_MIN};
   bool troubled_ = false;  // the thread's alone
+  std::string last_broker_;  // what was last said of one; the thread's alone
   std::mutex join_mutex_;
   omnibus::detail::DeepThread thread_;
 };
