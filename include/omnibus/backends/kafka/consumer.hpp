@@ -153,8 +153,10 @@ class Consumer final : private Callbacks {
   void log(int level, std::string_view line) noexcept override { logs_.log(level, line); }
 
   void failed(rd_kafka_resp_err_t code, std::string_view why) noexcept override {
-    if (code == RD_KAFKA_RESP_ERR__TRANSPORT) {  // one of several; all: _ALL_BROKERS_DOWN
+    // One of several; all: _ALL_BROKERS_DOWN, which does not come when the coordinator goes last.
+    if (code == RD_KAFKA_RESP_ERR__TRANSPORT) {
       last_broker_ = why;
+      if (!sick_) suspect(std::chrono::steady_clock::now());
       return;
     }
     if (sick_ && code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) return;
@@ -296,7 +298,7 @@ class Consumer final : private Callbacks {
       join();
     }
     if (reading_.spec.group.empty() && now >= read_again_) read_all(now);
-    if (sick_ && now >= probe_) probe(now);
+    if ((sick_ || suspicions_ > 0) && now >= probe_) probe(now);
     take_records();
     commit(now);
   }
@@ -318,11 +320,22 @@ class Consumer final : private Callbacks {
     tell(to_error(problem.err, "", text_of(rd_kafka_message_errstr(&problem))));
   }
 
+  /// Looks twice whether any broker is there.
+  void suspect(Instant now) {
+    if (suspicions_ > 0) return;
+    suspicions_ = 2;
+    probe_ = now + std::chrono::milliseconds{300};
+  }
   void probe(Instant now) {
     probe_ = now + std::chrono::seconds{1};
-    if (!client_->reachable(reading_.spec.topic)) return;
-    sick_ = false;
-    if (assigned_) well();
+    if (client_->reachable(reading_.spec.topic)) {
+      suspicions_ = 0;
+      sick_ = false;
+      if (assigned_) well();
+    } else if (suspicions_ > 0 && --suspicions_ == 0 && !sick_) {
+      sick_ = true;
+      tell(Error::make(Errc::unavailable, "", "no broker answers; " + last_broker_));
+    }
   }
 
   /// librdkafka says that this client is done with: everything anew, with another.
@@ -587,7 +600,7 @@ class Consumer final : private Callbacks {
     if (more_ && intake_->room() > 0 && backlog_.empty()) return;
     until = smaller(until, smaller(copies_.next_retry(), next_due_));
     until = smaller(until, smaller(declare_again_, rejoin_));
-    if (sick_) until = smaller(until, probe_);
+    if (sick_ || suspicions_ > 0) until = smaller(until, probe_);
     if (!client_) until = smaller(until, open_again_);
     if (client_ && reading_.spec.group.empty()) until = smaller(until, read_again_);
     // Who does not poll for max.poll.interval.ms, at least six seconds, is put out of the group.
@@ -628,6 +641,7 @@ class Consumer final : private Callbacks {
   bool assigned_ = false;
   bool committing_ = false;
   bool sick_ = false;
+  int suspicions_ = 0;  // so many looks more for a broker, before it is said that there is none
   bool fatal_ = false;
   Instant open_again_ = Instant::min();
   Instant declare_again_ = Instant::max();
