@@ -79,6 +79,18 @@ class Load {
     return *found;
   }
 
+  /// The longest time after `from` in which no publish ended well.
+  Clock::duration longest_pause_after(Clock::time_point from) const {
+    std::lock_guard lock{shared_->mutex};
+    Clock::duration longest{};
+    for (const auto at : shared_->ok_times) {
+      if (at < from) continue;
+      longest = std::max(longest, at - from);
+      from = at;
+    }
+    return longest;
+  }
+
   struct Sent {
     std::string key;
     std::size_t number = 0;

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+#include <librdkafka/rdkafka.h>
+// After it:
+#include <librdkafka/rdkafka_mock.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "chaos.hpp"
+#include "load.hpp"
+#include "order.hpp"
+
+// Error codes that a real broker gives rarely, from librdkafka's mock cluster. It needs no broker, so
+// that ctest runs it.
+
+namespace {
+
+using namespace chaos;
+
+/// Numbers of requests in Kafka's protocol.
+enum ApiKey : std::int16_t {
+  produce = 0,
+  fetch = 1,
+  offset_commit = 8,
+  offset_fetch = 9,
+  find_coordinator = 10,
+  join_group = 11,
+  heartbeat = 12,
+  sync_group = 14,
+  init_producer_id = 22,
+};
+
+/// A cluster of one broker, in this process.
+class MockCase : public Case {
+ public:
+  explicit MockCase(std::string_view name, int partitions = 2) : Case{name} {
+    char why[256];
+    rd_kafka_conf_t* conf = rd_kafka_conf_new();
+    rd_kafka_conf_set_log_cb(conf, [](const rd_kafka_t*, int, const char*, const char*) {});
+    owner_.reset(rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why));
+    expect(owner_ != nullptr, "mock cluster: ", why);
+    cluster_.reset(rd_kafka_mock_cluster_new(owner_.get(), 1));
+    topic_name = topic();
+    rd_kafka_mock_topic_create(cluster_.get(), topic_name.c_str(), partitions, 1);
+  }
+
+  Backend::Config config() const {
+    return {.endpoint = rd_kafka_mock_cluster_bootstraps(cluster_.get()),
+            .group = "g",
+            .create_topics = false,
+            .session_timeout = 6s};
+  }
+  /// The next requests of this kind end so.
+  void next(ApiKey what, const std::vector<rd_kafka_resp_err_t>& endings) {
+    rd_kafka_mock_push_request_errors_array(cluster_.get(), what, endings.size(), endings.data());
+  }
+  /// All that were asked for have been given.
+  void given(int broker = 1, ApiKey what = produce) {
+    eventually(
+        *this,
+        [&] {
+          std::size_t left = 0;
+          return rd_kafka_mock_broker_error_stack_cnt(cluster_.get(), broker, what, &left) !=
+                     RD_KAFKA_RESP_ERR_NO_ERROR ||
+                 left == 0;
+        },
+        "the errors to be given");
+  }
+
+  std::string topic_name;
+
+ private:
+  ob::kafka::Owned<rd_kafka_t, rd_kafka_destroy> owner_;
+  ob::kafka::Owned<rd_kafka_mock_cluster_t, rd_kafka_mock_cluster_destroy> cluster_;
+};
+
+/// A load beside a subscription, through faults: everything ends well, once, and in order.
+template <class Faults>
+void through(MockCase& f, const char* what, Faults faults) {
+  History history{false};
+  ChaosBus bus{f.config()};
+  const auto subscription = bus.subscribe(f.topic_name, told(history, 1), {.concurrency = 4});
+  registered(f, subscription);
+  Load load{f, bus, f.topic_name, {.timeout = 60s}};
+  load.wait_for_more(300);
+  const auto before = Clock::now();
+  faults(load);
+  load.wait_for_more(300);
+  const auto took = Clock::now() - before;
+  const auto sent = load.finish();
+  figure("mock, ", what, ": 300 more ok after ", seconds(took), " s; ", kinds_of(sent));
+  expect_all_ok(sent);
+  history.wait_for(f, sent.size());
+  history.check();
+  healthy(f, bus);
+  figure("mock, ", what, ": ", history.handled_again(), " handled again of ", sent.size());
+}
+
+TEST_CASE("what passes by itself is waited for: no leader, too few replicas, lost connections") {
+  MockCase f{"retriable"};
+  through(f, "not enough replicas, not leader, disconnects", [&](Load& load) {
+    f.next(produce, std::vector<rd_kafka_resp_err_t>(5, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS));
+    load.wait_for_more(100);
+    f.next(produce, {RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
+                     RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+                     RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR});
+    load.wait_for_more(100);
+    f.next(produce, {RD_KAFKA_RESP_ERR__TRANSPORT, RD_KAFKA_RESP_ERR__TRANSPORT});
+  });
+}
+
+TEST_CASE("a producer that fails for good is made anew, with nothing lost and the order kept") {
+  for (const auto code : {RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
+                          RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID,
+                          RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, RD_KAFKA_RESP_ERR_PRODUCER_FENCED}) {
+    MockCase f{"fatal"};
+    INFO(rd_kafka_err2name(code));
+    through(f, rd_kafka_err2name(code), [&](Load& load) {
+      for (int turn = 0; turn < 3; ++turn) {
+        f.next(produce, {code});
+        load.wait_for_more(200);
+      }
+    });
+  }
+}
+
+TEST_CASE("a producer that gets no id at first publishes as soon as it has one") {
+  MockCase f{"producer id"};
+  f.next(init_producer_id, {RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+                            RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
+                            RD_KAFKA_RESP_ERR_NOT_COORDINATOR});
+  ChaosBus bus{f.config()};
+  send(f, bus, f.topic_name, numbered(100, 10));
+}
+
+TEST_CASE("a definite refusal of the broker is failed, and what comes after it goes on") {
+  MockCase f{"refused", 1};
+  ChaosBus bus{f.config()};
+  Inbox inbox;
+  const auto subscription = bus.subscribe(f.topic_name, inbox.handler());
+  registered(f, subscription);
+  send(f, bus, f.topic_name, "before", "k");
+  struct Refusal {
+    rd_kafka_resp_err_t code;
+    ob::Errc told;
+  };
+  for (const Refusal& each :
+       {Refusal{RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, ob::Errc::access_denied},
+        Refusal{RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, ob::Errc::too_large},
+        Refusal{RD_KAFKA_RESP_ERR_INVALID_MSG, ob::Errc::rejected}}) {
+    INFO(rd_kafka_err2name(each.code));
+    f.next(produce, {each.code});
+    const auto refused = bus.publish(f.topic_name, message("refused", "k"));
+    REQUIRE_FALSE(refused);
+    INFO(refused.error().message());
+    CHECK(refused.error().code == each.told);
+    CHECK(mentions(refused.error().message(), f.topic_name));
+    send(f, bus, f.topic_name, std::string{"after "} + rd_kafka_err2name(each.code), "k");
+  }
+  inbox.wait_for(f, 4);
+  CHECK(inbox.times("refused") == 0);
+  CHECK(bus.backend().health().ok);
+}
+
+TEST_CASE("a coordinator that loads, moves or forgets costs time, and no message") {
+  MockCase f{"coordinator"};
+  f.next(find_coordinator,
+         {RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS});
+  f.next(join_group, {RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, RD_KAFKA_RESP_ERR_NOT_COORDINATOR});
+  f.next(sync_group, {RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS});
+  f.next(offset_fetch, {RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS});
+  through(f, "coordinator loading, moving, forgetting", [&](Load& load) {
+    f.next(offset_commit, {RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+                           RD_KAFKA_RESP_ERR_NOT_COORDINATOR, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT});
+    load.wait_for_more(300);
+    f.next(heartbeat, {RD_KAFKA_RESP_ERR_NOT_COORDINATOR, RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE});
+    load.wait_for_more(300);
+    f.next(heartbeat, {RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID});
+    f.given(1, heartbeat);
+    f.next(fetch, {RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR__TRANSPORT});
+    load.wait_for_more(300);
+  });
+}
+
+}  // namespace
