@@ -77,7 +77,8 @@ class GroupClient {
   }
   GroupClient(const GroupClient&) = delete;
 
-  /// Throws std::invalid_argument where the settings are wrong. `callbacks` may be missing.
+  /// Throws std::invalid_argument where the settings are wrong. Without `callbacks`, nothing
+  /// is heard of it.
   static rd_kafka_t* make(const Settings& settings, const Reading& reading, Callbacks* callbacks) {
     ConfBuilder conf;
     conf.add(settings)
@@ -95,7 +96,7 @@ class GroupClient {
     conf.set_default(settings.properties, "partition.assignment.strategy",
                      rd_kafka_version() >= 0x020601ff ? "cooperative-sticky" : "range,roundrobin");
     conf.add(settings.properties).serve_consumer();
-    if (callbacks != nullptr) conf.call(*callbacks);
+    callbacks != nullptr ? conf.call(*callbacks) : conf.quiet();
     return conf.make(RD_KAFKA_CONSUMER, secrets_of(settings));
   }
 

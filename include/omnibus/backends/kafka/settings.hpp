@@ -178,6 +178,11 @@ class ConfBuilder {
         });
     return *this;
   }
+  /// For a client that is made only to see whether it can be: it says nothing.
+  ConfBuilder& quiet() {
+    rd_kafka_conf_set_log_cb(conf_.get(), nullptr);
+    return *this;
+  }
   ConfBuilder& events(int kinds) {
     rd_kafka_conf_set_events(conf_.get(), kinds);
     return *this;
