@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -60,14 +61,21 @@ class Callbacks {
   ~Callbacks() = default;
 };
 
-/// Blanks secrets out of a text. A pure function.
+/// Blanks secrets out of a text; those that overlap, as one. A pure function.
 inline std::string without_secrets(std::string_view text, const std::vector<std::string>& secrets) {
-  std::string clean{text};
+  std::vector<bool> hidden(text.size());
   for (const std::string& secret : secrets) {
     if (secret.empty()) continue;
-    for (std::size_t at = clean.find(secret); at != std::string::npos; at = clean.find(secret, at)) {
-      clean.replace(at, secret.size(), "***");
-      at += 3;
+    for (std::size_t at = text.find(secret); at != text.npos; at = text.find(secret, at + 1)) {
+      std::fill_n(hidden.begin() + static_cast<std::ptrdiff_t>(at), secret.size(), true);
+    }
+  }
+  std::string clean;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (!hidden[at]) {
+      clean.push_back(text[at]);
+    } else if (at == 0 || !hidden[at - 1]) {
+      clean.append("***");
     }
   }
   return clean;
@@ -75,8 +83,8 @@ inline std::string without_secrets(std::string_view text, const std::vector<std:
 
 /// True for properties whose values nobody may see.
 inline bool is_secret(std::string_view property) noexcept {
-  for (const std::string_view part : {"password", "secret", "key.pem", "keystore", "oauthbearer.config",
-                                      "credentials"}) {
+  for (const std::string_view part : {"password", "passphrase", "secret", "key.pem", "keystore",
+                                      "oauthbearer.config", "credentials"}) {
     if (property.find(part) != std::string_view::npos) return true;
   }
   return false;
