@@ -89,7 +89,8 @@ class GroupClient {
         .set("allow.auto.create.topics", "false")
         .set("session.timeout.ms", reading.session_timeout)
         .set("topic.metadata.refresh.interval.ms", std::chrono::seconds{1})
-        .set_if("group.instance.id", reading.member);
+        .set_if("group.instance.id", reading.member)
+        .leave("enabled_events");
     // Fetched and not taken, for each partition.
     conf.set_default(settings.properties, "queued.max.messages.kbytes", "8192");
     // Cooperative rebalances lose assignments, or loop, before librdkafka 2.6.1 (its changelog).

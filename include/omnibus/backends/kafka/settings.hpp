@@ -125,8 +125,14 @@ class ConfBuilder {
     return *this;
   }
 
+  /// Nobody sets it.
+  ConfBuilder& leave(const std::string& name) {
+    names_.insert(canonical(name));
+    return *this;
+  }
+
   ConfBuilder& add(const Settings& settings) {
-    set_if("bootstrap.servers", settings.endpoint);
+    leave("bootstrap.servers").set_if("bootstrap.servers", settings.endpoint);
     set("socket.nagle.disable", "true");
     set("reconnect.backoff.max.ms", std::chrono::seconds{1});
     const bool sasl = !settings.sasl.mechanism.empty();
@@ -150,10 +156,15 @@ class ConfBuilder {
 
   /// Adds what the user wants besides. What has been set before stays as it is.
   ConfBuilder& add(const std::map<std::string, std::string>& properties) {
+    std::set<std::string> theirs;
     for (const auto& [name, value] : properties) {
       if (names_.contains(canonical(name))) {
         throw std::invalid_argument{"omnibus: kafka: properties: \"" + name +
-                                    "\" is set by omnibus, or by a field of the config"};
+                                    "\" is a matter of omnibus, or of a field of the config"};
+      }
+      if (!theirs.insert(canonical(name)).second) {
+        throw std::invalid_argument{"omnibus: kafka: properties: \"" + name +
+                                    "\" is there twice, by another name too"};
       }
       put(name, value);
     }
@@ -210,7 +221,7 @@ class ConfBuilder {
  private:
   /// Properties that have several names (librdkafka's CONFIGURATION.md).
   static std::string canonical(std::string_view name) {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 8> aliases{
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 10> aliases{
         {{"metadata.broker.list", "bootstrap.servers"},
          {"sasl.mechanisms", "sasl.mechanism"},
          {"request.required.acks", "acks"},
@@ -218,7 +229,9 @@ class ConfBuilder {
          {"delivery.timeout.ms", "message.timeout.ms"},
          {"max.in.flight", "max.in.flight.requests.per.connection"},
          {"enable.auto.commit", "auto.commit.enable"},
-         {"compression.codec", "compression.type"}}};
+         {"compression.codec", "compression.type"},
+         {"message.send.max.retries", "retries"},
+         {"fetch.message.max.bytes", "max.partition.fetch.bytes"}}};
     for (const auto& [alias, meant] : aliases) {
       if (name == alias) return std::string{meant};
     }
