@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -45,6 +47,33 @@ struct Settings {
   Tls tls;
   std::map<std::string, std::string> properties;
 };
+
+/// True for "host:port", several with commas between. Without a port it is 9092; an address of IPv6
+/// stands in brackets.
+inline bool is_broker_list(std::string_view list) noexcept {
+  const auto is_broker = [](std::string_view text) {
+    const std::size_t begin = text.find_first_not_of(' ');
+    if (begin == text.npos) return false;
+    text = text.substr(begin, text.find_last_not_of(' ') + 1 - begin);
+    const bool bracket = text.front() == '[';
+    const std::size_t end = text.find(bracket ? ']' : ':');
+    if (bracket && end == text.npos) return false;
+    const std::string_view host = bracket ? text.substr(1, end - 1) : text.substr(0, end);
+    if (host.empty() || host.find_first_of(" /@[]") != host.npos) return false;
+    const std::string_view rest = end == text.npos ? "" : text.substr(end + (bracket ? 1 : 0));
+    if (rest.empty()) return true;
+    unsigned port = 0;
+    const auto read = std::from_chars(rest.data() + 1, rest.data() + rest.size(), port);
+    return rest.front() == ':' && read.ec == std::errc{} && read.ptr == rest.data() + rest.size() &&
+           port >= 1 && port <= 65535;
+  };
+  while (true) {
+    const std::size_t comma = list.find(',');
+    if (!is_broker(list.substr(0, comma))) return false;
+    if (comma == list.npos) return true;
+    list.remove_prefix(comma + 1);
+  }
+}
 
 /// Takes the lines of librdkafka's own log, with secrets blanked out. From many threads at once.
 using LogSink = std::function<void(int level, std::string_view line)>;
