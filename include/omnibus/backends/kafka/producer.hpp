@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <omnibus/backends/kafka/client.hpp>
@@ -45,8 +46,7 @@ struct Record {
   explicit Record(const rd_kafka_message_t& sent)
       : key{static_cast<const char*>(sent.key), sent.key_len},
         payload{static_cast<const char*>(sent.payload), sent.len} {
-    rd_kafka_timestamp_type_t type{};
-    time = rd_kafka_message_timestamp(&sent, &type);
+    time = time_of(sent);
     rd_kafka_headers_t* found = nullptr;
     if (rd_kafka_message_headers(&sent, &found) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
     const char* name = nullptr;
@@ -62,6 +62,17 @@ struct Record {
     }
   }
   RecordView view() const noexcept { return {key, payload, time, envelope, headers}; }
+
+ private:
+  /// librdkafka tells no time of what failed, though it has it.
+  static std::int64_t time_of(const rd_kafka_message_t& sent) noexcept {
+    auto& message = const_cast<rd_kafka_message_t&>(sent);
+    const auto code = std::exchange(message.err, RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_timestamp_type_t type{};
+    const std::int64_t time = rd_kafka_message_timestamp(&sent, &type);
+    message.err = code;
+    return time;
+  }
 };
 
 /// What is known of a topic.
