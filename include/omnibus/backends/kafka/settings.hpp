@@ -236,6 +236,8 @@ class ConfBuilder {
     return *this;
   }
 
+  /// What has been set so far.
+  const rd_kafka_conf_t* get() const noexcept { return conf_.get(); }
   /// Makes the client. Throws std::invalid_argument when the settings contradict each other.
   rd_kafka_t* make(rd_kafka_type_t type, const std::vector<std::string>& secrets) {
     char why[512];
@@ -275,7 +277,7 @@ class ConfBuilder {
         throw std::invalid_argument{"omnibus: kafka: librdkafka knows no property \"" + name + "\""};
       default:
         throw std::invalid_argument{"omnibus: kafka: property \"" + name + "\": " +
-                                    (is_secret(name) ? "its value is not valid" : why)};
+                                    (is_secret(name) ? without_secrets(why, {value}) : why)};
     }
   }
 
