@@ -45,7 +45,7 @@ class Listener final : public kafka::Callbacks {
   std::vector<std::string> lines_;
 };
 
-/// A cluster inside this process.
+/// A cluster inside this process. Its end takes a second.
 class MockCluster {
  public:
   explicit MockCluster(int brokers = 1)
@@ -63,6 +63,19 @@ class MockCluster {
   kafka::Owned<rd_kafka_t, rd_kafka_destroy> host_;
   kafka::Owned<rd_kafka_mock_cluster_t, rd_kafka_mock_cluster_destroy> cluster_;
 };
+
+/// One for all tests that leave nothing behind but topics of their own.
+inline const MockCluster& shared_cluster() {
+  static const MockCluster cluster;
+  return cluster;
+}
+/// A topic of that cluster that no other test uses.
+inline std::string new_topic(int partitions) {
+  static int count = 0;
+  std::string name = "orders-" + std::to_string(++count);
+  shared_cluster().make_topic(name, partitions);
+  return name;
+}
 
 /// What the report of a record said.
 struct Report {
@@ -91,12 +104,12 @@ inline Report next_report(kafka::Producer& producer) {
 /// Reads one partition from its beginning, without a group.
 class Reader {
  public:
-  Reader(const kafka::Settings& settings, const std::string& topic, std::int32_t partition)
-      : client_{kafka::GroupClient::make(settings, reading(), nullptr)} {
+  Reader(kafka::Settings settings, const std::string& topic, std::int32_t partition) {
+    settings.properties["fetch.wait.max.ms"] = "10";  // what is asked for holds up the end
+    client_.reset(kafka::GroupClient::make(settings, reading(), nullptr));
     rd_kafka_poll_set_consumer(client_.get());
     const kafka::Offsets list = kafka::new_offsets(1);
-    rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition)->offset =
-        RD_KAFKA_OFFSET_BEGINNING;
+    rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition)->offset = 0;
     rd_kafka_assign(client_.get(), list.get());
   }
   ~Reader() { rd_kafka_consumer_close(client_.get()); }
