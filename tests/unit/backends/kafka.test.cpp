@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include <omnibus/backends/kafka.hpp>
 
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <functional>
-#include <limits>
 #include <map>
 #include <optional>
+#include <vector>
 
 #include "catch.hpp"
 #include "unit/backends/kafka/tools.hpp"
@@ -177,6 +182,24 @@ TEST_CASE("kafka: making one prints nothing and asks no broker") {
           CHECK(kafka.health().detail == "not connected: nothing was published yet");
         }) == "");
   CHECK(stderr_of([] { (void)refusal(with_property("max.in.flight", "100")); }) == "");
+}
+
+TEST_CASE("kafka: making one connects to nobody") {
+  const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  REQUIRE(::bind(listener, reinterpret_cast<sockaddr*>(&address), size) == 0);
+  REQUIRE(::listen(listener, 8) == 0);
+  REQUIRE(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+  for (int i = 0; i < 20; ++i) {
+    Kafka kafka{{.endpoint = "127.0.0.1:" + std::to_string(ntohs(address.sin_port))}};
+    (void)kafka.consume(spec("orders", "billing"));
+  }
+  pollfd one{listener, POLLIN, 0};
+  CHECK(::poll(&one, 1, 0) == 0);
+  ::close(listener);
 }
 
 TEST_CASE("kafka: one that was never used closes at once") {

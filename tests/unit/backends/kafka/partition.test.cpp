@@ -125,7 +125,7 @@ TEST_CASE("kafka: what was published is what is read") {
 
 TEST_CASE("kafka: no key and no bytes are published as that") {
   Wire wire;
-  wire.send({"", "", 1, envelope_of({"id", "", {}, 0, 0, {}}), {}});
+  wire.send({"", {}, 1, envelope_of({"id", "", {}, 0, 0, {}}), {}});
   const Held& held = wire.read();
   CHECK(held.raw->key == nullptr);
   CHECK(held.raw->payload != nullptr);  // null would be a tombstone
@@ -154,6 +154,21 @@ TEST_CASE("kafka: a foreign record is known by its place") {
   const Held& third = wire.read();
   CHECK(third.message.id == "orders/0/2");
   CHECK(as_text(third.message.headers) == "name=value;");
+}
+
+TEST_CASE("kafka: places are told apart by their partition and offset") {
+  Wire wire;
+  for (int i = 0; i < 3; ++i) wire.send("key", "payload", {});
+  std::set<std::string> ids;
+  for (const std::int32_t partition : {0, 7, 12}) {
+    Held held;
+    rd_kafka_message_t* raw = wire.next();
+    raw->partition = partition;
+    held.read(raw, "orders", "billing");
+    ids.emplace(held.message.id);
+    rd_kafka_message_destroy(raw);
+  }
+  CHECK(ids == std::set<std::string>{"orders/0/0", "orders/7/1", "orders/12/2"});
 }
 
 TEST_CASE("kafka: foreign headers may have any bytes, any name and no value") {
@@ -207,9 +222,11 @@ TEST_CASE("kafka: nothing of a record stays for the next one that is read into i
   const Headers headers{{"name", "value"}};
   wire.send({"key", "payload", 1, envelope_of({"a%\n", "type", {1, 2}, 3, 4, "others"}), headers});
   wire.send(nullptr, nullptr, {});
+  wire.send(nullptr, nullptr, {{"other", "header", 6}});
   const Held& first = wire.read();
   CHECK(first.message.id == "a%\n");
   CHECK(first.for_others);
+  CHECK(as_text(first.message.headers) == "name=value;");
   const Held& second = wire.read();
   CHECK(second.message.id == "orders/0/1");
   CHECK(second.message.type.empty());
@@ -220,6 +237,7 @@ TEST_CASE("kafka: nothing of a record stays for the next one that is read into i
   CHECK(second.due == 0);
   CHECK(second.attempts == 0);
   CHECK_FALSE(second.for_others);
+  CHECK(as_text(wire.read().message.headers) == "other=header;");
 }
 
 TEST_CASE("kafka: records of random headers are read without harm") {

@@ -156,6 +156,9 @@ TEST_CASE("kafka: what is read lives as long as the scratch, however much is esc
   const Envelope envelope = parse_envelope(value, scratch);
   CHECK(envelope.id == id);
   CHECK(envelope.type == type);
+  const std::size_t once = scratch.size();
+  (void)parse_envelope(value, scratch);
+  CHECK(scratch.size() == once);  // it does not grow from record to record
 }
 
 TEST_CASE("kafka: times of records are milliseconds, and what no time can say is its bound") {

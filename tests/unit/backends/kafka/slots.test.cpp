@@ -214,6 +214,15 @@ TEST_CASE("kafka: the earliest deadline is known, and no later than it is") {
   CHECK(bench.endings == "1:outcome_unknown 0:ok 2:outcome_unknown");
 }
 
+TEST_CASE("kafka: the earliest deadline is one of a message that has no ending") {
+  Bench bench{8};
+  for (const Duration deadline : {20s, 1s, 5s}) (void)bench.add(deadline);
+  bench.report(2);
+  CHECK(bench.slots.earliest() <= start + 1s);
+  bench.slots.expire(start + 1s, lost);
+  CHECK(bench.slots.earliest() == start + 20s);
+}
+
 TEST_CASE("kafka: whatever is due ends, wherever it stands, and nothing else") {
   Bench bench{8};
   for (const Duration deadline : {7s, 1s, 9s, 2s, 3s}) (void)bench.add(deadline);
