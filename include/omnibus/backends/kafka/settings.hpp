@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -44,9 +43,6 @@ struct Settings {
   Tls tls;
   std::map<std::string, std::string> properties;
 };
-
-/// Takes the lines of librdkafka's own log, with secrets blanked out. From many threads at once.
-using LogSink = std::function<void(int level, std::string_view line)>;
 
 /// What librdkafka calls. `log` is called on its threads, the rest from where it is polled.
 class Callbacks {
