@@ -92,6 +92,7 @@ class Kafka {
 
   Consumer consume(const SubscriptionSpec& spec) {
     require(spec.topic.size() <= longest_name, "topic has more than 230 characters");
+    require(spec.topic.find(':') == std::string::npos, "the name of a topic has no ':'");
     require(!spec.group.empty() || spec.order != Order::relaxed,
             "a reader without a group cannot be relaxed");
     return Consumer{settings_, reading(spec), publisher_, logs_};
@@ -111,7 +112,8 @@ class Kafka {
   }
 
   static Config checked(Config config) {
-    require(!config.endpoint.empty(), "endpoint names no broker");
+    require(kafka::is_broker_list(config.endpoint),
+            "endpoint is no list of brokers: write host:port, commas between");
     require(config.group.empty() || is_topic_name(config.group), "group is no name");
     require(config.partitions >= 1, "partitions must be at least 1");
     require(config.replicas == -1 || config.replicas >= 1, "replicas must be -1 or at least 1");
@@ -121,7 +123,11 @@ class Kafka {
     require(config.publish_window >= 1, "publish_window must be at least 1");
     require(config.sasl.mechanism.empty() == config.sasl.user.empty(),
             "sasl.mechanism and sasl.user go together");
-    require(config.tls.on || (config.tls.ca.empty() && config.tls.certificate.empty()),
+    require(config.sasl.password.empty() || !config.sasl.user.empty(),
+            "sasl.password is there without sasl.user");
+    const kafka::Tls& tls = config.tls;
+    require(tls.on || (tls.ca.empty() && tls.certificate.empty() && tls.key.empty() &&
+                       tls.key_password.empty()),
             "tls.on must be set for what else tls says");
     return config;
   }

@@ -50,7 +50,8 @@ class GroupClient {
   }
   GroupClient(const GroupClient&) = delete;
 
-  /// Throws std::invalid_argument where the settings are wrong. `callbacks` may be missing.
+  /// Throws std::invalid_argument where the settings are wrong. Without `callbacks`, nothing
+  /// is heard of it.
   static rd_kafka_t* make(const Settings& settings, const Reading& reading, Callbacks* callbacks) {
     ConfBuilder conf;
     conf.add(settings)
@@ -61,14 +62,15 @@ class GroupClient {
         .set("allow.auto.create.topics", "false")
         .set("session.timeout.ms", reading.session_timeout)
         .set("topic.metadata.refresh.interval.ms", std::chrono::seconds{1})
-        .set_if("group.instance.id", reading.member);
+        .set_if("group.instance.id", reading.member)
+        .leave("enabled_events");
     // Fetched and not taken, for each partition.
     conf.set_default(settings.properties, "queued.max.messages.kbytes", "8192");
     // Cooperative rebalances lose assignments, or loop, before librdkafka 2.6.1 (its changelog).
     conf.set_default(settings.properties, "partition.assignment.strategy",
                      rd_kafka_version() >= 0x020601ff ? "cooperative-sticky" : "range,roundrobin");
     conf.add(settings.properties).serve_consumer();
-    if (callbacks != nullptr) conf.call(*callbacks);
+    callbacks != nullptr ? conf.call(*callbacks) : conf.quiet();
     return conf.make(RD_KAFKA_CONSUMER, secrets_of(settings));
   }
 

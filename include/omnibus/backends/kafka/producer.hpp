@@ -150,7 +150,8 @@ class Producer {
   ~Producer() { events_.reset(); }
   Producer(const Producer&) = delete;
 
-  /// Throws std::invalid_argument where the settings are wrong. `callbacks` may be missing.
+  /// Throws std::invalid_argument where the settings are wrong. Without `callbacks`, nothing
+  /// is heard of it.
   static rd_kafka_t* make(const Settings& settings, Duration linger, Callbacks* callbacks) {
     ConfBuilder conf;
     conf.add(settings)
@@ -163,8 +164,10 @@ class Producer {
         .set("queue.buffering.max.kbytes", "2147483647")
         .set("message.max.bytes", "100000000");  // the broker's own limit counts
     conf.set("linger.ms", std::to_string(std::chrono::duration<double, std::milli>(linger).count()));
+    // Every message has its report, and none is part of a transaction.
+    conf.leave("delivery.report.only.error").leave("transactional.id").leave("enabled_events");
     conf.add(settings.properties).events(RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
-    if (callbacks != nullptr) conf.call(*callbacks);
+    callbacks != nullptr ? conf.call(*callbacks) : conf.quiet();
     return conf.make(RD_KAFKA_PRODUCER, secrets_of(settings));
   }
 
