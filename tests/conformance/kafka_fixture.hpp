@@ -34,7 +34,10 @@ struct KafkaFixture {
     return given;
   }
   Backend::Config config(std::string group = "g") const {
-    return {{.endpoint = endpoint(), .group = std::move(group), .session_timeout = std::chrono::seconds{6}},
+    return {{.endpoint = endpoint(),
+             .group = std::move(group),
+             .session_timeout = std::chrono::seconds{6},
+             .drain_timeout = std::chrono::seconds{2}},
             sabotage};
   }
   std::string topic() {

@@ -1,23 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <omnibus/backends/kafka/client.hpp>
 #include <omnibus/backends/kafka/producer.hpp>
 #include <omnibus/backends/kafka/settings.hpp>
+#include <omnibus/detail/wakeup.hpp>
 #include <omnibus/result.hpp>
 #include <omnibus/subscription_spec.hpp>
 
@@ -36,29 +32,6 @@ struct Reading {
   Duration drain_timeout{};
 };
 
-/// An eventfd that librdkafka writes to when a queue is no longer empty.
-class QueueBell {
- public:
-  QueueBell() : fd_{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)} {
-    if (fd_ < 0) throw std::system_error{errno, std::generic_category(), "omnibus: eventfd"};
-  }
-  ~QueueBell() { ::close(fd_); }
-  QueueBell(const QueueBell&) = delete;
-
-  int fd() const noexcept { return fd_; }
-  void hear(rd_kafka_queue_t* queue) const {
-    constexpr std::uint64_t one = 1;
-    rd_kafka_queue_io_event_enable(queue, fd_, &one, sizeof one);
-  }
-  void clear() const noexcept {
-    std::uint64_t count = 0;
-    (void)!::read(fd_, &count, sizeof count);
-  }
-
- private:
-  const int fd_;
-};
-
 /// One consumer. Thread safety: one thread at a time.
 class GroupClient {
  public:
@@ -67,8 +40,8 @@ class GroupClient {
     rd_kafka_poll_set_consumer(client_.get());
     answers_ = Queue{rd_kafka_queue_new(client_.get())};
     events_ = Queue{rd_kafka_queue_get_consumer(client_.get())};
-    bell_.hear(answers_.get());
-    bell_.hear(events_.get());
+    hear(answers_.get());
+    hear(events_.get());
   }
   ~GroupClient() {
     topic_.reset();
@@ -108,7 +81,7 @@ class GroupClient {
 
   rd_kafka_t* get() const noexcept { return client_.get(); }
   /// Can be read when there is something to take.
-  int fd() const noexcept { return bell_.fd(); }
+  int fd() const noexcept { return bell_.get(); }
   void woken() const noexcept { bell_.clear(); }
 
   /// Serves callbacks; what else comes is a problem.
@@ -173,7 +146,7 @@ class GroupClient {
     Queue queue{rd_kafka_queue_get_partition(client_.get(), what.topic, what.partition)};
     if (!queue) return queue;
     rd_kafka_queue_forward(queue.get(), nullptr);
-    bell_.hear(queue.get());
+    hear(queue.get());
     return queue;
   }
 
@@ -243,6 +216,11 @@ class GroupClient {
   }
 
  private:
+  /// The bell rings when the queue is no longer empty.
+  void hear(rd_kafka_queue_t* queue) const {
+    constexpr std::uint64_t one = 1;
+    rd_kafka_queue_io_event_enable(queue, bell_.get(), &one, sizeof one);
+  }
   /// A consumer that was not closed dies without a word, like its process.
   static void destroy(rd_kafka_t* client) noexcept {
     rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
@@ -251,7 +229,7 @@ class GroupClient {
     return text_of(rd_kafka_rebalance_protocol(client_.get())) == "COOPERATIVE";
   }
 
-  const QueueBell bell_;
+  const omnibus::detail::EventFd bell_;
   Owned<rd_kafka_t, destroy> client_;
   Queue answers_;
   Queue events_;

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -75,9 +73,6 @@ inline bool is_broker_list(std::string_view list) noexcept {
   }
 }
 
-/// Takes the lines of librdkafka's own log, with secrets blanked out. From many threads at once.
-using LogSink = std::function<void(int level, std::string_view line)>;
-
 /// What librdkafka calls. `log` is called on its threads, the rest from where it is polled.
 class Callbacks {
  public:
@@ -96,7 +91,7 @@ inline std::string without_secrets(std::string_view text, const std::vector<std:
   for (const std::string& secret : secrets) {
     if (secret.empty()) continue;
     for (std::size_t at = text.find(secret); at != text.npos; at = text.find(secret, at + 1)) {
-      std::fill_n(hidden.begin() + static_cast<std::ptrdiff_t>(at), secret.size(), true);
+      for (std::size_t i = 0; i < secret.size(); ++i) hidden[at + i] = true;
     }
   }
   std::string clean;
