@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -12,40 +11,30 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <functional>
 #include <mutex>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
 
-#include <omnibus/backends/rabbitmq.hpp>
-
+#include "broker.hpp"
+#include "commands.hpp"
 #include "history.hpp"
-#include "rabbitmq_fixture.hpp"
 #include "run.hpp"
 #include "tools.hpp"
 
-// What fault tests are written with: hands on the broker, and eyes on the health of a bus.
+// What fault tests are written with: eyes on the health of a bus. The program says by its include path
+// which broker is meant: that folder's broker.hpp defines `Broker`, a fixture of the conformance tools,
+// for the program's own backend.
 
 namespace chaos {
 
 using namespace conformance;
 
-/// The broker of this run, as a fixture of the conformance tools.
-struct Broker {
-  using Backend = ob::RabbitMq;
-  std::chrono::milliseconds deadline = 60s;
-  std::uint64_t seed = run_seed();
-
-  Backend::Config config(std::string group = "g") const {
-    return {.endpoint = RabbitMqFixture::endpoint(), .group = std::move(group)};
-  }
-  std::string topic() { return RabbitMqFixture{}.topic(); }
-};
 using ChaosBus = Bus<Broker>;
 
 /// A case that ends: it aborts the program, naming itself, when it hangs.
@@ -54,55 +43,12 @@ struct Case : Broker {
   explicit Case(std::string_view name) : watchdog{name, 240s} {}
 };
 
-/// How a command ended, and what it printed.
-struct Ran {
-  int status = 0;
-  std::string output;
-};
-
-inline Ran run_command(const std::string& command) {
-  Ran ran;
-  FILE* pipe = ::popen((command + " 2>&1").c_str(), "re");
-  if (pipe == nullptr) violated("cannot run ", command);
-  char part[4096];
-  while (const auto count = std::fread(part, 1, sizeof part, pipe)) ran.output.append(part, count);
-  ran.status = ::pclose(pipe);
-  return ran;
-}
-
-/// tests/brokers/ctl with these arguments. Returns what it printed; the case ends when it fails.
-inline std::string ctl(const std::string& arguments) {
-  const Ran ran = run_command(OMNIBUS_CTL " " + arguments);
-  if (ran.status != 0) violated("ctl ", arguments, " failed: ", ran.output);
-  return ran.output;
-}
-inline std::string rabbitmqctl(const std::string& arguments) {
-  return ctl("exec rabbitmq rabbitmqctl -q " + arguments);
-}
-/// Evaluates an Erlang expression on the broker.
-inline std::string broker_eval(const std::string& expression) {
-  return rabbitmqctl("eval '" + expression + "'");
-}
-
-/// Puts something right again when the case ends, however it ends.
-class AtEnd {
- public:
-  explicit AtEnd(std::string arguments) : arguments_{std::move(arguments)} {}
-  ~AtEnd() { run(); }
-  AtEnd(const AtEnd&) = delete;
-  /// Does it now.
-  void run() {
-    if (!arguments_.empty()) (void)run_command(OMNIBUS_CTL " " + arguments_);
-    arguments_.clear();
-  }
-  void forget() { arguments_.clear(); }
-
- private:
-  std::string arguments_;
-};
-
 inline double seconds(Clock::duration duration) {
   return std::chrono::duration<double>(duration).count();
+}
+
+inline bool mentions(const std::string& text, std::string_view words) {
+  return text.find(words) != std::string::npos;
 }
 
 /// Says a figure; no case depends on it.
@@ -166,7 +112,7 @@ class HealthWatch {
     return subscription_.turns;
   }
   bool said(std::string_view words) const {
-    return words_of().find(words) != std::string::npos;
+    return mentions(words_of(), words);
   }
   /// Everything that health has said was wrong.
   std::string words_of() const {
@@ -212,20 +158,6 @@ class HealthWatch {
   Lookout lookout_;
 };
 
-/// The port of the first URL in the endpoint.
-inline std::uint16_t broker_port() {
-  return static_cast<std::uint16_t>(
-      ob::rabbitmq::parse_endpoints(RabbitMqFixture::endpoint()).front().port);
-}
-
-/// The endpoint with a piece replaced, such as ":guest@".
-inline std::string endpoint_with(const std::string& piece, const std::string& by) {
-  std::string url = RabbitMqFixture::endpoint();
-  const auto at = url.find(piece);
-  if (at == std::string::npos) violated("the endpoint has no ", piece);
-  return url.replace(at, piece.size(), by);
-}
-
 inline bool port_accepts(std::uint16_t port) {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
@@ -236,6 +168,20 @@ inline bool port_accepts(std::uint16_t port) {
       ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
   ::close(fd);
   return accepts;
+}
+
+/// A port that nobody listens on, for the moment.
+inline std::uint16_t free_port() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  const bool bound = ::bind(fd, reinterpret_cast<const sockaddr*>(&address), size) == 0 &&
+                     ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+  ::close(fd);
+  if (!bound) violated("there is no free port");
+  return ntohs(address.sin_port);
 }
 
 /// Notes when the broker's port accepts connections again.

@@ -54,6 +54,16 @@ class Load {
     eventually(
         f_, [&] { return ok() >= until; }, count, " more publishes to be ok");
   }
+  /// Waits until so many publishes have ended as unknown.
+  void wait_for_unknown(std::size_t count) {
+    eventually(
+        f_,
+        [&] {
+          std::lock_guard lock{shared_->mutex};
+          return shared_->unknown >= count;
+        },
+        count, " publishes to be unknown");
+  }
   /// When the first publish after `from` ended well.
   Clock::time_point first_ok_after(Clock::time_point from) {
     std::unique_lock lock{shared_->mutex};
@@ -95,6 +105,7 @@ class Load {
     std::vector<Sent> sent;
     std::vector<Clock::time_point> ok_times;
     std::size_t ok = 0;
+    std::size_t unknown = 0;
     std::size_t ended = 0;
   };
 
@@ -124,6 +135,8 @@ class Load {
             if (ending) {
               ++shared->ok;
               shared->ok_times.push_back(Clock::now());
+            } else if (ending.error().code == ob::Errc::outcome_unknown) {
+              ++shared->unknown;
             }
             mine.ending = std::move(ending);
             shared->signal.notify_all();

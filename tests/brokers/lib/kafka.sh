@@ -3,7 +3,7 @@
 # Kafka, without ZooKeeper. Sourced after common.sh.
 
 KAFKA_VERSION=3.9.1
-kafka_libs=$OMNIBUS_CACHE/kafka-$KAFKA_VERSION
+kafka_libs=$OMNIBUS_CACHE/kafka-$KAFKA_VERSION-tools
 
 kafka_is_cached() { [[ -d $kafka_libs ]]; }
 
@@ -23,6 +23,17 @@ kafka_download() {
       <groupId>org.apache.kafka</groupId>
       <artifactId>kafka_2.13</artifactId>
       <version>$KAFKA_VERSION</version>
+    </dependency>
+    <dependency>
+      <groupId>org.apache.kafka</groupId>
+      <artifactId>kafka-tools</artifactId>
+      <version>$KAFKA_VERSION</version>
+      <exclusions>
+        <exclusion>
+          <groupId>*</groupId>
+          <artifactId>*</artifactId>
+        </exclusion>
+      </exclusions>
     </dependency>
     <dependency>
       <groupId>org.slf4j</groupId>
@@ -49,6 +60,7 @@ kafka_configure() {
         new_server "$name" kafka
         new_port "$name" port
         new_port "$name" controller_port
+        (($# > 1)) || kafka_secure "$name" || return
         voters+=${voters:+,}$((++id))@127.0.0.1:$(<"$OMNIBUS_BROKERS_DIR/$name/controller_port")
     done
     id=0
@@ -58,17 +70,54 @@ kafka_configure() {
     kafka_format "$@"
 }
 
+# A server that stands alone has two ports more: one asks for a password, by PLAIN or SCRAM, the other one
+# speaks TLS and asks for a certificate.
+kafka_user=omnibus kafka_password=omnibus-s3cret
+kafka_secure() {
+    local dir=$OMNIBUS_BROKERS_DIR/$1
+    new_port "$1" sasl_port
+    new_port "$1" tls_port
+    mkdir "$dir/certificates"
+    (cd "$dir/certificates" && "$kafka_lib/certificates") >>"$dir/log" 2>&1
+}
+kafka_lib=$(dirname "${BASH_SOURCE[0]}")
+
+# kafka_secure_properties NAME LISTENERS MAP
+kafka_secure_properties() {
+    local dir=$OMNIBUS_BROKERS_DIR/$1 sasl_port tls_port
+    sasl_port=$(<"$dir/sasl_port") tls_port=$(<"$dir/tls_port")
+    cat <<PROPERTIES
+listeners=$2,SASL://127.0.0.1:$sasl_port,TLS://127.0.0.1:$tls_port
+advertised.listeners=PLAINTEXT://127.0.0.1:$(server_port "$1"),SASL://127.0.0.1:$sasl_port,TLS://localhost:$tls_port
+listener.security.protocol.map=$3,SASL:SASL_PLAINTEXT,TLS:SSL
+listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+    user_$kafka_user="$kafka_password";
+listener.name.sasl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.tls.ssl.keystore.type=PEM
+listener.name.tls.ssl.keystore.location=$dir/certificates/server.both
+listener.name.tls.ssl.truststore.type=PEM
+listener.name.tls.ssl.truststore.location=$dir/certificates/ca.pem
+listener.name.tls.ssl.client.auth=required
+PROPERTIES
+}
+
 # kafka_properties NAME ID SIZE VOTERS
 kafka_properties() {
-    local dir=$OMNIBUS_BROKERS_DIR/$1 port controller_port
+    local dir=$OMNIBUS_BROKERS_DIR/$1 port controller_port listeners map
     port=$(<"$dir/port") controller_port=$(<"$dir/controller_port")
+    listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller_port
+    map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+    if (($3 == 1)); then
+        kafka_secure_properties "$1" "$listeners" "$map"
+    else
+        printf 'listeners=%s\nadvertised.listeners=PLAINTEXT://127.0.0.1:%s\nlistener.security.protocol.map=%s\n' \
+            "$listeners" "$port" "$map"
+    fi
     cat <<PROPERTIES
 process.roles=broker,controller
 node.id=$2
 controller.quorum.voters=$4
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller_port
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs=$dir/data
@@ -98,7 +147,8 @@ kafka_format() {
     local name
     for name in "$@"; do
         "${kafka_java[@]}" kafka.tools.StorageTool format -t b21uaWJ1cy1icm9rZXJzLQ \
-            -c "$OMNIBUS_BROKERS_DIR/$name/server.properties" >>"$OMNIBUS_BROKERS_DIR/$name/log" 2>&1 || return
+            --add-scram "SCRAM-SHA-256=[name=$kafka_user,password=$kafka_password]" -c \
+            "$OMNIBUS_BROKERS_DIR/$name/server.properties" >>"$OMNIBUS_BROKERS_DIR/$name/log" 2>&1 || return
     done
 }
 
@@ -127,6 +177,15 @@ kafka_assemble() {
     for name in "$@"; do
         await_ready "$name" kafka_ready "$name" "$@" || return
     done
+}
+
+# kafka_export NAME...: what else the command is to know.
+kafka_export() {
+    (($# == 1)) || return 0
+    export OMNIBUS_KAFKA_SASL=127.0.0.1:$(<"$OMNIBUS_BROKERS_DIR/$1/sasl_port")
+    export OMNIBUS_KAFKA_USER=$kafka_user OMNIBUS_KAFKA_PASSWORD=$kafka_password
+    export OMNIBUS_KAFKA_TLS=localhost:$(<"$OMNIBUS_BROKERS_DIR/$1/tls_port")
+    export OMNIBUS_KAFKA_CERTIFICATES=$OMNIBUS_BROKERS_DIR/$1/certificates
 }
 
 kafka_endpoint() { printf '127.0.0.1:%s' "$(server_port "$1")"; }

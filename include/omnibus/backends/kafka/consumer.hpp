@@ -344,6 +344,8 @@ class Consumer final : private Callbacks {
     if (sick_) until = smaller(until, probe_);
     if (!client_) until = smaller(until, open_again_);
     if (client_ && reading_.spec.group.empty()) until = smaller(until, read_again_);
+    // Who does not poll for max.poll.interval.ms, at least six seconds, is put out of the group.
+    if (client_) until = smaller(until, now + std::chrono::seconds{1});
     if (client_ && !reading_.spec.group.empty() && next_commit_ > now && assignment_.needs_commit()) {
       until = smaller(until, next_commit_);
     }

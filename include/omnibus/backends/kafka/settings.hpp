@@ -126,7 +126,15 @@ inline std::vector<std::string> secrets_of(const Settings& settings) {
 /// Errors: std::invalid_argument names the property; it never shows a value that may be secret.
 class ConfBuilder {
  public:
-  ConfBuilder() : conf_{rd_kafka_conf_new()} {}
+  ConfBuilder() : conf_{rd_kafka_conf_new()} {
+    // Also where nobody listens: by itself librdkafka writes to the standard error.
+    rd_kafka_conf_set_log_cb(conf_.get(), [](const rd_kafka_t* client, int level, const char* facility,
+                                             const char* text) {
+      auto* to = static_cast<Callbacks*>(rd_kafka_opaque(client));
+      if (to == nullptr) return;
+      to->log(level, std::string{text_of(facility)}.append(": ").append(text_of(text)));
+    });
+  }
 
   ConfBuilder& set(const std::string& name, const std::string& value) {
     names_.insert(canonical(name));
@@ -197,12 +205,6 @@ class ConfBuilder {
 
   ConfBuilder& call(Callbacks& callbacks) {
     rd_kafka_conf_set_opaque(conf_.get(), &callbacks);
-    rd_kafka_conf_set_log_cb(conf_.get(), [](const rd_kafka_t* client, int level, const char* facility,
-                                             const char* text) {
-      auto* to = static_cast<Callbacks*>(rd_kafka_opaque(client));
-      if (to == nullptr) return;
-      to->log(level, std::string{text_of(facility)}.append(": ").append(text_of(text)));
-    });
     return *this;
   }
   ConfBuilder& serve_consumer() {

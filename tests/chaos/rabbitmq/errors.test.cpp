@@ -9,10 +9,6 @@ namespace {
 
 using namespace chaos;
 
-bool mentions(const std::string& text, std::string_view words) {
-  return text.find(words) != std::string::npos;
-}
-
 TEST_CASE("a wrong password is told at once, and never shown") {
   Case f{"wrong password"};
   const auto topic = f.topic();

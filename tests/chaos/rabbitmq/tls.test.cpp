@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "catch.hpp"
+#include "certificates.hpp"
 #include "chaos.hpp"
 
 // amqps:// on the real broker, which gets one more port for each case, and asks for a certificate.
@@ -20,63 +16,6 @@ namespace {
 
 using namespace chaos;
 using Tls = ob::RabbitMqTls;
-
-bool mentions(const std::string& text, std::string_view words) {
-  return text.find(words) != std::string::npos;
-}
-
-/// A folder of keys and certificates: of two authorities, `ca` and `ca2`; of a server and a client,
-/// which `ca` vouches for; of a stranger, whom `ca2` does.
-class Certificates {
- public:
-  Certificates() {
-    std::string folder = std::filesystem::temp_directory_path() / "omnibus-tls.XXXXXX";
-    if (::mkdtemp(folder.data()) == nullptr) violated("cannot make a folder ", folder);
-    folder_ = folder;
-    const Ran ran = run_command("cd '" + folder + "' && (" + script + ")");
-    if (ran.status == 0) return;
-    remove();
-    violated("cannot make certificates: ", ran.output);
-  }
-  ~Certificates() { remove(); }
-  Certificates(const Certificates&) = delete;
-
-  std::string file(const std::string& name) const { return folder_ / name; }
-  /// What is in the private keys, line by line.
-  std::vector<std::string> secrets() const {
-    std::vector<std::string> lines;
-    for (const auto& each : std::filesystem::directory_iterator{folder_}) {
-      if (each.path().extension() != ".key") continue;
-      std::ifstream key{each.path()};
-      for (std::string line; std::getline(key, line);) lines.push_back(line);
-    }
-    return lines;
-  }
-
- private:
-  static constexpr const char* script = R"(
-    set -e
-    new='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
-    for ca in ca ca2; do
-      openssl req -x509 $new -days 2 -subj /CN=$ca -keyout $ca.key -out $ca.pem
-    done
-    echo subjectAltName=DNS:localhost >names
-    vouch() {
-      openssl req $new -subj /CN=$2 -keyout $2.key -out $2.csr
-      openssl x509 -req -in $2.csr -CA $1.pem -CAkey $1.key -set_serial $3 -days 2 -extfile names \
-        -out $2.pem
-    }
-    vouch ca server 1
-    vouch ca client 2
-    vouch ca2 stranger 3)";
-
-  void remove() {
-    std::error_code unheard;
-    std::filesystem::remove_all(folder_, unheard);
-  }
-
-  std::filesystem::path folder_;
-};
 
 /// A port of the broker with TLS, open until the case ends, for those whom `ca` vouches for.
 class TlsPort {
@@ -104,19 +43,6 @@ class TlsPort {
   }
 
  private:
-  static std::uint16_t free_port() {
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    const bool bound = ::bind(fd, reinterpret_cast<const sockaddr*>(&address), size) == 0 &&
-                       ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
-    ::close(fd);
-    if (!bound) violated("there is no free port");
-    return ntohs(address.sin_port);
-  }
-
   std::string port_;
   std::optional<AtEnd> close_;
 };
