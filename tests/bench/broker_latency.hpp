@@ -129,17 +129,27 @@ inline void add_latency(Figures& figures, const std::string& prefix,
   figures.emplace_back(prefix + "p99_us", median(std::move(p99s)));
 }
 
-/// Runs the twin and omnibus three times by turns; prints medians.
+/// One way to measure, and how it is called in the figures.
 template <class Case>
-void compare_latency(Case& its, Quantiles (*twin)(Case&), Quantiles (*omnibus)(Case&)) {
-  std::vector<Quantiles> ours, theirs;
-  for (int i = 0; i < 3; ++i) {
-    theirs.push_back(twin(its));
-    ours.push_back(omnibus(its));
-  }
+struct LatencyPair {
+  std::string prefix;  ///< empty where there is one alone
+  Quantiles (*omnibus)(Case&);
+  Quantiles (*twin)(Case&);
+};
+
+/// Runs twins and omnibus three times by turns; prints medians.
+template <class Case>
+void compare_latency(Case& its, const std::vector<LatencyPair<Case>>& pairs) {
   Figures figures;
-  add_latency(figures, "", ours);
-  add_latency(figures, "twin_", theirs);
+  for (const LatencyPair<Case>& pair : pairs) {
+    std::vector<Quantiles> ours, theirs;
+    for (int i = 0; i < 3; ++i) {
+      theirs.push_back(pair.twin(its));
+      ours.push_back(pair.omnibus(its));
+    }
+    add_latency(figures, pair.prefix, ours);
+    add_latency(figures, "twin_" + pair.prefix, theirs);
+  }
   figures.emplace_back("messages", static_cast<double>(its.messages));
   print(its.name, figures);
 }

@@ -41,7 +41,7 @@ bench::Quantiles bus(bench::RabbitMqCase& its) {
   return bench::bus_latency(bus, its.new_topic("omnibus"), its.messages);
 }
 
-void measure(bench::RabbitMqCase& its) { bench::compare_latency(its, twin, bus); }
+void measure(bench::RabbitMqCase& its) { bench::compare_latency(its, {{"", bus, twin}}); }
 
 }  // namespace
 
