@@ -216,7 +216,7 @@ class Consumer final : private Callbacks {
     if (reading_.spec.group.empty() && now >= read_again_) read_all(now);
     if (sick_ && now >= probe_) probe(now);
     const auto noted = [this, now](const rd_kafka_message_t& problem) { note_problem(problem, now); };
-    delivered_ += feed_.turn(*intake_, client_->get(), noted);
+    delivered_ += feed_.turn(*intake_, *client_, noted);
     commit(now);
   }
 
