@@ -69,6 +69,9 @@ class GroupClient {
         .leave("enabled_events");
     // Fetched and not taken, for each partition.
     conf.set_default(settings.properties, "queued.max.messages.kbytes", "8192");
+    // One request at a time is under way to a broker: when full queues have been emptied, it may be one
+    // that waits for news of empty partitions.
+    conf.set_default(settings.properties, "fetch.wait.max.ms", "100");
     if (!Refill::is_needed()) {
       conf.set_default(settings.properties, "fetch.queue.backoff.ms", "10");
     }
