@@ -53,6 +53,7 @@ struct Outgoing {
 struct Submit {
   Duration timeout{};         ///< every message has its ending by then
   bool wait_for_room = true;  ///< false: a full window fails at once
+  bool awaited = false;       ///< the caller goes on when it has the endings: do not linger for more
 };
 
 /// How a delivery ended, told to the backend.

@@ -136,7 +136,9 @@ class EventBus {
         finish(std::move(ready.error()));
       }
     }
-    if (!outgoing.empty()) backend_.submit(topic, outgoing, submit_options(options));
+    Submit how = submit_options(options);
+    how.awaited = true;
+    if (!outgoing.empty()) backend_.submit(topic, outgoing, how);
     ended.wait();
     for (std::size_t i = 0; i < events.size(); ++i) {
       published(topic, each[i].encoded.message, results[i]);

@@ -87,6 +87,7 @@ class Kafka {
 
   void submit(std::string_view topic, std::span<Outgoing> messages, const Submit& how) {
     for (Outgoing& each : messages) submit_one(topic, each, how);
+    if (how.awaited) publisher_.hurry();
   }
   Result<> flush(Instant until) { return publisher_.flush(until); }
 

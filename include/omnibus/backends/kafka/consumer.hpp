@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -53,14 +55,19 @@ class Consumer final : private Callbacks {
   }
 
   void settle(std::span<const Settlement> settlements) {
+    ended_.clear();
     for (const Settlement& each : settlements) {
       Held& held = *reinterpret_cast<Held*>(each.token);
       if (each.kind == Settlement::Kind::later && held.partition->assigned) {
         later_.send(held, each.delay, each.attempts);
       } else {
-        assignment_.finish(held, each.kind == Settlement::Kind::done);
+        ended_.push_back({held.raw, &held, each.kind == Settlement::Kind::done});
       }
     }
+    // Lanes end them in no order; freed as they stand in memory, they cost the allocator less.
+    std::sort(ended_.begin(), ended_.end(),
+              [](const Ended& a, const Ended& b) { return std::less<>{}(a.raw, b.raw); });
+    for (const Ended& each : ended_) assignment_.finish(*each.held, each.done);
   }
 
   void wake() { later_.wakeup().ring(); }
@@ -77,6 +84,12 @@ class Consumer final : private Callbacks {
   }
 
  private:
+  struct Ended {
+    const rd_kafka_message_t* raw;
+    Held* held;
+    bool done;
+  };
+
   // ── the client's life ──────────────────────────────────────────────────────────────────────────
 
   void open(Instant now) {
@@ -216,7 +229,7 @@ class Consumer final : private Callbacks {
     if (reading_.spec.group.empty() && now >= read_again_) read_all(now);
     if (sick_ && now >= probe_) probe(now);
     const auto noted = [this, now](const rd_kafka_message_t& problem) { note_problem(problem, now); };
-    delivered_ += feed_.turn(*intake_, client_->get(), noted);
+    delivered_ += feed_.turn(*intake_, *client_, noted);
     commit(now);
   }
 
@@ -360,6 +373,7 @@ class Consumer final : private Callbacks {
   std::unique_ptr<GroupClient> client_;
   Assignment assignment_;  // records go before their client
   Feed feed_;
+  std::vector<Ended> ended_;  // during `settle`
   Later later_;
   Intake* intake_ = nullptr;  // while polled
   std::size_t delivered_ = 0;

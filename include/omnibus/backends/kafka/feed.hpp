@@ -10,6 +10,7 @@
 
 #include <omnibus/backend.hpp>
 #include <omnibus/backends/kafka/assignment.hpp>
+#include <omnibus/backends/kafka/group_client.hpp>
 #include <omnibus/backends/kafka/starts.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/subscription_spec.hpp>
@@ -31,7 +32,7 @@ class Feed {
 
   /// Hands records on while there is room. Returns how many. `problem(message)` hears of what is none.
   template <class Problem>
-  std::size_t turn(Intake& intake, rd_kafka_t* client, Problem problem) {
+  std::size_t turn(Intake& intake, GroupClient& client, Problem problem) {
     delivered_ = 0;
     more_ = false;
     std::size_t handed = 0;
@@ -45,10 +46,11 @@ class Feed {
                                                              each.waiting.size(), read_ahead)
                                           : intake.room();
       take(each, room, [&](rd_kafka_message_t* raw) {
-        if (raw->err == RD_KAFKA_RESP_ERR_NO_ERROR) return arrived(intake, client, each, raw);
+        if (raw->err == RD_KAFKA_RESP_ERR_NO_ERROR) return arrived(intake, client.get(), each, raw);
         problem(*raw);
         rd_kafka_message_destroy(raw);
       });
+      client.taken(each.taken, *each.topic, each.number);
       if (each.waits) hand_on_due(intake, each);
     }
     return delivered_;
@@ -81,7 +83,11 @@ class Feed {
     if (got <= 0) return;
     const auto count = static_cast<std::size_t>(got);
     more_ |= count == at_once;
-    for (std::size_t i = 0; i < count; ++i) one(raw[i]);
+    partition.taken.records += count;
+    for (std::size_t i = 0; i < count; ++i) {
+      partition.taken.bytes += raw[i]->len;
+      one(raw[i]);
+    }
   }
 
   void arrived(Intake& intake, rd_kafka_t* client, Partition& partition, rd_kafka_message_t* raw) {

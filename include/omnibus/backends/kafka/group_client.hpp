@@ -12,6 +12,7 @@
 
 #include <omnibus/backends/kafka/client.hpp>
 #include <omnibus/backends/kafka/producer.hpp>
+#include <omnibus/backends/kafka/refill.hpp>
 #include <omnibus/backends/kafka/settings.hpp>
 #include <omnibus/detail/wakeup.hpp>
 #include <omnibus/result.hpp>
@@ -42,8 +43,10 @@ class GroupClient {
     events_ = Queue{rd_kafka_queue_get_consumer(client_.get())};
     hear(answers_.get());
     hear(events_.get());
+    if (Refill::is_needed()) refill_.emplace(client_.get());
   }
   ~GroupClient() {
+    refill_.reset();
     topic_.reset();
     answers_.reset();
     events_.reset();
@@ -66,6 +69,12 @@ class GroupClient {
         .leave("enabled_events");
     // Fetched and not taken, for each partition.
     conf.set_default(settings.properties, "queued.max.messages.kbytes", "8192");
+    // One request at a time is under way to a broker: when full queues have been emptied, it may be one
+    // that waits for news of empty partitions.
+    conf.set_default(settings.properties, "fetch.wait.max.ms", "100");
+    if (!Refill::is_needed()) {
+      conf.set_default(settings.properties, "fetch.queue.backoff.ms", "10");
+    }
     // Cooperative rebalances lose assignments, or loop, before librdkafka 2.6.1 (its changelog).
     conf.set_default(settings.properties, "partition.assignment.strategy",
                      rd_kafka_version() >= 0x020601ff ? "cooperative-sticky" : "range,roundrobin");
@@ -139,6 +148,11 @@ class GroupClient {
     }
     rd_kafka_metadata_destroy(found);
     return true;
+  }
+
+  /// Records were taken from the queue of a partition.
+  void taken(Taken& all, const std::string& topic, std::int32_t partition) {
+    if (refill_) refill_->taken(all, topic, partition);
   }
 
   /// The queue of a partition, apart from all others.
@@ -235,6 +249,7 @@ class GroupClient {
   Queue events_;
   Topic topic_;
   std::optional<Result<>> answer_;
+  std::optional<Refill> refill_;
 };
 
 }  // namespace omnibus::kafka

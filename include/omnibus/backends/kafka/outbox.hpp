@@ -45,7 +45,7 @@ struct Outbox {
   }
   void make_producer() {
     producer.reset();  // one at a time
-    producer = std::make_unique<Producer>(settings, plan.linger, callbacks);
+    producer = std::make_shared<Producer>(settings, plan.linger, callbacks);
   }
 
   /// Hands a record to librdkafka. Returns false when it did not take it: then the thread has to do
@@ -73,7 +73,7 @@ struct Outbox {
   mutable std::mutex mutex;
   omnibus::detail::Waiters waiters{mutex};
   std::unique_ptr<Slots> slots;
-  std::unique_ptr<Producer> producer;
+  std::shared_ptr<Producer> producer;  ///< callers who hurry keep it for a moment
   Routes routes;
   std::vector<Refused> refused;  ///< by librdkafka, at once
   std::string trouble;

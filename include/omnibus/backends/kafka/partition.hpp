@@ -14,6 +14,7 @@
 #include <omnibus/backends/kafka/client.hpp>
 #include <omnibus/backends/kafka/progress.hpp>
 #include <omnibus/backends/kafka/record.hpp>
+#include <omnibus/backends/kafka/refill.hpp>
 #include <omnibus/headers.hpp>
 #include <omnibus/message.hpp>
 
@@ -107,6 +108,7 @@ struct Partition {
   std::int32_t number = 0;             ///< in its topic
   std::int32_t id = 0;                 ///< among all of the subscription
   Queue queue;
+  Taken taken;
   Progress progress;
   std::uint64_t committed = never;         ///< how many were done when we last committed
   std::uint64_t committing = 0;            ///< and at the commit that is under way

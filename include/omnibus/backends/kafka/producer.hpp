@@ -223,6 +223,13 @@ class Producer {
     return error ? rd_kafka_error_code(error.get()) : RD_KAFKA_RESP_ERR_NO_ERROR;
   }
 
+  /// Lets librdkafka send what it has without lingering. It hears of that by itself when everything has
+  /// its report, and it has surely begun by then or after a short time. From any thread.
+  void hurry() noexcept {
+    constexpr int to_begin_ms = 1;
+    rd_kafka_flush(client_.get(), to_begin_ms);
+  }
+
   /// The next event; nothing after `ms`, or after `wake`.
   Event poll(int ms) { return Event{rd_kafka_queue_poll(events_.get(), ms)}; }
   /// Makes `poll` return. From any thread.

@@ -54,6 +54,15 @@ class Publisher {
     if (news) outbox_.producer->wake();
   }
 
+  /// Someone waits for what was submitted: it is sent without lingering for more. Blocks for a moment.
+  void hurry() {
+    if (outbox_.plan.linger <= Duration::zero()) return;
+    std::unique_lock lock{outbox_.mutex};
+    const std::shared_ptr<Producer> producer = outbox_.producer;
+    lock.unlock();
+    if (producer) producer->hurry();
+  }
+
   /// Blocks until everything submitted before has its ending. Errors: timed_out.
   Result<> flush(Instant until) {
     std::unique_lock lock{outbox_.mutex};
