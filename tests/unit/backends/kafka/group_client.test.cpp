@@ -110,19 +110,19 @@ TEST_CASE("kafka: a consumer that only checks its settings prints nothing") {
         "");
 }
 
-TEST_CASE("kafka: a bell rings when its queue is no longer empty, until it is cleared") {
+TEST_CASE("kafka: a consumer can be waited for, until what there was is taken") {
+  const std::string topic = new_topic(1);
   Listener listener;
-  Producer producer{{}, Duration{}, listener};
-  const QueueBell bell;
-  bell.hear(producer.events());
-  CHECK_FALSE(rings(bell.fd(), 0));
-  REQUIRE(producer.produce(producer.topic("orders").get(), {"k", "p", 1, {}, {}}, 1) ==
-          RD_KAFKA_RESP_ERR_NO_ERROR);
-  rd_kafka_purge(producer.get(), RD_KAFKA_PURGE_F_QUEUE);
-  CHECK(rings(bell.fd(), patience_ms));
-  bell.clear();
-  CHECK_FALSE(rings(bell.fd(), 0));
-  bell.clear();
+  GroupClient client{shared_cluster().settings(), Reader::reading("g"), listener};
+  CHECK_FALSE(rings(client.fd(), 0));
+  const Offsets offsets = new_offsets();
+  rd_kafka_topic_partition_list_add(offsets.get(), topic.c_str(), 0)->offset = 17;
+  REQUIRE(client.commit(*offsets));
+  CHECK(rings(client.fd(), patience_ms));
+  client.woken();
+  CHECK_FALSE(rings(client.fd(), 0));
+  client.poll([](const rd_kafka_message_t&) {});
+  CHECK(listener.commits() == 1);
 }
 
 TEST_CASE("kafka: a topic that librdkafka would not ask for is answered like any other, once") {

@@ -35,6 +35,10 @@ class Listener final : public kafka::Callbacks {
     std::lock_guard lock{mutex_};
     lines_.emplace_back(line);
   }
+  void committed(rd_kafka_resp_err_t, const rd_kafka_topic_partition_list_t*) noexcept override {
+    ++commits_;
+  }
+  int commits() const noexcept { return commits_; }
   std::vector<std::string> lines() const {
     std::lock_guard lock{mutex_};
     return lines_;
@@ -43,6 +47,7 @@ class Listener final : public kafka::Callbacks {
  private:
   mutable std::mutex mutex_;
   std::vector<std::string> lines_;
+  int commits_ = 0;
 };
 
 /// A cluster inside this process. Its end takes a second.
