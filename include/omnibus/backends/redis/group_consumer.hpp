@@ -17,6 +17,7 @@
 #include <omnibus/backends/redis/bell.hpp>
 #include <omnibus/backends/redis/connection.hpp>
 #include <omnibus/backends/redis/gatherer.hpp>
+#include <omnibus/backends/redis/merge.hpp>
 #include <omnibus/backends/redis/shard.hpp>
 #include <omnibus/backends/redis/turn.hpp>
 #include <omnibus/detail/pace.hpp>
@@ -158,6 +159,7 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
     const auto partial = gatherer_.abandon();
     connection_.reset();
     turn_.reset();
+    merge_.take([this](Held& held) { pool_.give_back(held); });
     for (std::size_t i = 0; i < shards_.size(); ++i) forget(i);
     if (partial && problem.code == Errc::too_large) too_large(partial->first, partial->second);
     Error known = problem;
@@ -376,6 +378,7 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
   }
 
   void executed(bool well) override {
+    hand_on_read();
     watched_ = false;  // until the answer to the next WATCH, which has been sent already
     if (!well || asked_ == 0) return;
     news_ = false;
@@ -406,6 +409,7 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
   }
 
   void took_again(std::size_t index, const Recovered& result) override {
+    hand_on_read();
     if (!result.ours) return forget(index);
     note_gone(result.gone);
     note_due(shards_[index], result.due);
@@ -475,9 +479,17 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
     ++shard.got;
     if (held.entry.id() > shard.last) shard.last = held.entry.id();
     held.generation = shard.generation();
-    if (!shard.reads() || intake_ == nullptr) return put_back(held);
+    if (shard.state() == Shard::State::active) return merge_.add(held);  // until the read is whole
+    hand_on(held);
+  }
+
+  void hand_on(Held& held) {
+    if (!shards_[held.shard].reads() || intake_ == nullptr) return put_back(held);
     if (waiting_.empty() && intake_->room() > 0) return deliver(held);
     waiting_.push_back(&held);
+  }
+  void hand_on_read() {
+    if (!merge_.empty()) merge_.take([this](Held& held) { hand_on(held); });
   }
 
   /// It stays pending, as if it had never come.
@@ -542,6 +554,7 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
   std::vector<Shard> shards_;
   HeldPool pool_;
   Gatherer gatherer_;
+  Merge merge_;
   Turn turn_;
   std::unique_ptr<Connection> connection_;
   std::string member_;    // of this connection
