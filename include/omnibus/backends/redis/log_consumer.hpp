@@ -19,6 +19,7 @@
 #include <omnibus/backends/redis/gatherer.hpp>
 #include <omnibus/backends/redis/keys.hpp>
 #include <omnibus/backends/redis/log_cursor.hpp>
+#include <omnibus/backends/redis/reporter.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/wakeup.hpp>
 
@@ -97,21 +98,14 @@ class LogConsumer final : private Arrivals, private Replies {
     if (!*outcome) return tell(outcome->error());
     connection_ = std::move(*outcome).value();
     awaited_.clear();
-    registered_ = false;
+    reporter_.begin();
     for (std::size_t i = 0; i < cursors_.size(); ++i) {
       append_command(connection_->out(), "XINFO", "STREAM", plan_.keys.streams[i]);
       awaited_.push_back({Kind::info, i});
     }
   }
 
-  void tell(const Error& problem) {
-    registered_ = false;
-    if (intake_ == nullptr) return;
-    Error told = problem;
-    told.operation = "subscribe " + plan_.topic;
-    if (!problem.operation.empty()) told.context = problem.operation + ": " + problem.context;
-    intake_->report(&told);
-  }
+  void tell(const Error& problem) { reporter_.tell(intake_, problem); }
 
   void lose() {
     const Error problem = connection_->problem();
@@ -143,10 +137,9 @@ class LogConsumer final : private Arrivals, private Replies {
   }
 
   void read() {
-    if (!registered_) {
-      registered_ = true;
+    if (!reporter_.registered()) {
       dialer_.worked();
-      intake_->report(nullptr);
+      reporter_.well(intake_);
     }
     std::string& out = connection_->out();
     if (now_ >= move_at_) {
@@ -249,9 +242,7 @@ class LogConsumer final : private Arrivals, private Replies {
   void gone(std::size_t, Position) override {}
   void too_large(std::size_t index, Position id) override {
     (void)cursors_[index].wants(id, Time::max());
-    tell(Error::make(Errc::too_large, "",
-                     "entry " + std::string{std::string_view{IdText{id}}} + " of \"" +
-                         plan_.keys.streams[index] + "\" is too large, and is passed over"));
+    tell(problems::too_large(id, plan_.keys.streams[index]));
   }
 
   void rest(Instant until) {
@@ -267,13 +258,13 @@ class LogConsumer final : private Arrivals, private Replies {
   }
 
   const LogPlan plan_;
+  Reporter reporter_{plan_.topic};
   omnibus::detail::Wakeup wakeup_;
   std::vector<LogCursor> cursors_;
   HeldPool pool_;
   Gatherer gatherer_;
   std::unique_ptr<Connection> connection_;
   std::deque<Awaited> awaited_;
-  bool registered_ = false;
   std::size_t first_ = 0;      // where the next read begins
   std::deque<Held*> waiting_;  // for room
   Intake* intake_ = nullptr;   // while polled

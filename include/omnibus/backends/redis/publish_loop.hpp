@@ -257,14 +257,20 @@ class PublishLoop final : private Replies {
     if (now < next_turn_ && outbox_.unwritten_bytes() < much) return;
     while (connection_->unsent() == 0) {
       std::uint64_t count = 0;
+      Route* asked = nullptr;
       while (connection_->unsent() < much && outbox_.under_way() < most_under_way) {
         Outbox::Item* item = outbox_.to_write();
-        if (item == nullptr || !is_ready(*item->route, now)) break;
+        if (item == nullptr) break;
+        if (!is_ready(*item->route, now)) {
+          asked = item->route;
+          break;
+        }
         connection_->out().append(item->command);
         outbox_.written();
         ++count;
       }
-      if (count > 0) note(count);
+      if (count > 0) note(count);  // replies are awaited in the order of the commands
+      if (asked != nullptr) ask(*asked);
       if (connection_->unsent() == 0) break;
       if (!connection_->send()) return lose(now);
       if (count == 0) break;
@@ -285,22 +291,25 @@ class PublishLoop final : private Replies {
     awaited_.push_back({Kind::replicas, outbox_.last_written()});
   }
 
-  /// Asks how many shards the topic has. Messages behind wait: order is kept.
+  /// Whether it is known how many shards the topic has. Until then messages behind wait: order is kept.
   bool is_ready(Route& route, Instant now) {
     if (route.state == Route::State::refused && now < route.ask_again) {
       now_ = now;
       refuse(route, route.problem);
+      waiting_for_route_ = false;
       return false;
     }
     if (route.state == Route::State::ready || route.keys.shards.empty()) return true;
     waiting_for_route_ = true;
-    if (route.state == Route::State::asked) return false;
+    return false;
+  }
+  void ask(Route& route) {
+    if (route.state == Route::State::asked || !waiting_for_route_) return;
     route.state = Route::State::asked;
     append_command(connection_->out(), "SET", route.keys.shards, route.keys.streams.size(), "NX");
     append_command(connection_->out(), "GET", route.keys.shards);
     awaited_.push_back({Kind::shards_set, 0, &route});
     awaited_.push_back({Kind::shards, 0, &route});
-    return false;
   }
 
   /// Moves what is due where it belongs; consumers do so too, but later.

@@ -230,4 +230,26 @@ if not first then return 0 end
 return redis.call('XTRIM', KEYS[2], 'MINID', '~', first)
 )lua";
 
+/// Looks for entries that were dropped before a group read them, which Redis tells from 7.0 on. KEYS
+/// stream; ARGV group. Returns the last entry that was deleted, the last that the group has read, and how
+/// many of the deleted ones it has not read, or -1.
+inline constexpr std::string_view look = R"lua(
+local function fields(list)
+  local out = {}
+  for i = 1, #list, 2 do out[list[i]] = list[i + 1] end
+  return out
+end
+local stream = fields(redis.call('XINFO', 'STREAM', KEYS[1]))
+local group = {}
+for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  local g = fields(info)
+  if g['name'] == ARGV[1] then group = g end
+end
+local count = -1
+if stream['entries-added'] and group['entries-read'] then
+  count = stream['entries-added'] - stream['length'] - group['entries-read']
+end
+return {stream['max-deleted-entry-id'] or '0-0', group['last-delivered-id'] or '0-0', count}
+)lua";
+
 }  // namespace omnibus::redis::scripts

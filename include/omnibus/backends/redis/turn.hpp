@@ -68,6 +68,9 @@ class TurnEvents {
   virtual void postponed(std::size_t shard, std::int64_t due) = 0;
   /// The shard is given up.
   virtual void gave(std::size_t shard) = 0;
+  /// The last entry that was deleted from the shard, the last one that the group has read, and how many
+  /// were deleted unread, if the server knows.
+  virtual void looked(std::size_t shard, Position deleted, Position read, std::int64_t count) = 0;
   /// Microseconds until a delayed message is to be moved; -1: there is none.
   virtual void moved(std::int64_t due) = 0;
   /// The server has refused something of this shard, or of all: -1.
@@ -215,10 +218,15 @@ class Turn final : public Replies {
     shard.give();
   }
 
-  void trim(std::string& out, std::size_t index) {
-    append_command(out, "EVAL", scripts::trim, 2, group_.owners, shards_[index].stream, index,
-                   shards_[index].owner());
-    awaited_.push_back({Kind::nothing});
+  /// Looks what has been dropped unread, and, if it is to, removes what every group has finished.
+  void look(std::string& out, std::size_t index, bool trim) {
+    if (trim) {
+      append_command(out, "EVAL", scripts::trim, 2, group_.owners, shards_[index].stream, index,
+                     shards_[index].owner());
+      awaited_.push_back({Kind::nothing});
+    }
+    append_command(out, "EVAL", scripts::look, 1, shards_[index].stream, group_.name);
+    awaited_.push_back({Kind::look, index});
   }
 
   /// Moves delayed messages of the topic that are due.
@@ -245,6 +253,12 @@ class Turn final : public Replies {
         return;
       case Kind::move: return events_.moved(part.number);
       case Kind::give: return;
+      case Kind::look:
+        if (part.depth != 1) return;
+        if (part.index == 0) (void)parse_id(part.text, deleted_);
+        if (part.index == 1) (void)parse_id(part.text, read_);
+        if (part.index == 2) events_.looked(awaited.shard, deleted_, read_, part.number);
+        return;
       case Kind::postpone:
         shards_[awaited.shard].postponed(true);
         if (part.kind == Part::Kind::integer) events_.postponed(awaited.shard, part.number);
@@ -304,6 +318,7 @@ class Turn final : public Replies {
     postpone,
     give,
     move,
+    look,
   };
   struct Awaited {
     Kind kind;
@@ -358,6 +373,8 @@ class Turn final : public Replies {
   std::size_t share_ = 0;
   std::vector<std::string> owners_;
   TurnEvents::Recovered result_;
+  Position deleted_{};
+  Position read_{};
   bool executed_ = false;
   bool reading_ = false;
   bool refused_ = false;
