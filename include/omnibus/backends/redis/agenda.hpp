@@ -14,6 +14,12 @@
 
 namespace omnibus::redis {
 
+/// When something comes that the server expects in so many microseconds.
+inline Instant soon(std::int64_t us, Instant now) noexcept {
+  constexpr std::int64_t longest = 3'600'000'000;  // then we ask again
+  return now + std::chrono::microseconds{(us < longest ? us : longest) + 1};
+}
+
 /// Thread safety: one thread at a time.
 class Agenda {
  public:

@@ -15,6 +15,7 @@
 #include <omnibus/backends/redis/bell.hpp>
 #include <omnibus/backends/redis/connection.hpp>
 #include <omnibus/backends/redis/gatherer.hpp>
+#include <omnibus/backends/redis/group.hpp>
 #include <omnibus/backends/redis/reporter.hpp>
 #include <omnibus/backends/redis/shards.hpp>
 #include <omnibus/backends/redis/turn.hpp>
@@ -27,15 +28,6 @@
 // connection, so that what an old connection still has under way at the server is fenced off.
 
 namespace omnibus::redis {
-
-/// What a member does beside reading.
-struct GroupPlan {
-  std::string topic;
-  Group group;
-  ForeignFields foreign{};
-  std::size_t largest_entry = 0;
-  bool trim = false;  ///< remove what every group has finished
-};
 
 /// Thread safety: one thread, the dispatcher's, but for `wake`.
 class GroupConsumer final : private Arrivals, private TurnEvents {
@@ -81,9 +73,8 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
     }
     turn_.leave(connection_->out(), member_);
     if (finish_turn(until)) return {};
-    return Error::make(
-        Errc::timed_out, "close " + plan_.topic,
-        "the server did not confirm the end; what was handled last may come again");
+    constexpr auto why = "the server did not confirm the end; what was handled last may come again";
+    return Error::make(Errc::timed_out, "close " + plan_.topic, why);
   }
 
  private:
@@ -188,19 +179,18 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
 
   void transact(std::string& out) {
     const std::size_t space = shards_.room();
-    std::vector<std::size_t>& reading = reading_;
-    reading.clear();
+    reading_.clear();
     if (space > 0 && now_ >= agenda_.read_due(bell_is_right())) {
-      for (std::size_t i = 0; i < shards_.size() && reading.size() < space; ++i) {
+      for (std::size_t i = 0; i < shards_.size() && reading_.size() < space; ++i) {
         const std::size_t index = (first_ + i) % shards_.size();
-        if (shards_[index].state() == Shard::State::active) reading.push_back(index);
+        if (shards_[index].state() == Shard::State::active) reading_.push_back(index);
       }
       first_ = (first_ + 1) % shards_.size();
     }
-    if (!watched_ || (!shards_.any_done() && reading.empty())) return;
-    asked_ = reading.empty() ? 0 : omnibus::detail::smaller(space / reading.size(), at_once);
+    if (!watched_ || (!shards_.any_done() && reading_.empty())) return;
+    asked_ = reading_.empty() ? 0 : omnibus::detail::smaller(space / reading_.size(), at_once);
     for (Shard& shard : shards_.all()) shard.got = 0;
-    turn_.transact(out, reading, asked_);
+    turn_.transact(out, reading_, asked_);
     agenda_.transacted(now_);
   }
 
@@ -305,7 +295,7 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
     agenda_.tend_at(now_);
   }
   void moved(std::int64_t due) override {
-    if (due >= 0) agenda_.move_at(soon(due));
+    if (due >= 0) agenda_.move_at(soon(due, now_));
   }
 
   void looked(std::size_t index, Position deleted, Position read, std::int64_t count) override {
@@ -317,12 +307,7 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
   }
 
   void note_due(Shard& shard, std::int64_t due) {
-    if (due >= 0) shard.due = omnibus::detail::smaller(shard.due, soon(due));
-  }
-  Instant soon(std::int64_t us) const {
-    constexpr std::int64_t longest = 3'600'000'000;  // then we ask again
-    return std::chrono::steady_clock::now() +
-           std::chrono::microseconds{(us < longest ? us : longest) + 1};
+    if (due >= 0) shard.due = omnibus::detail::smaller(shard.due, soon(due, now_));
   }
 
   void refused(std::int64_t index, const Error& problem) override {
@@ -341,8 +326,7 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
       return tell(lost);
     }
     if (problem.code == Errc::access_denied || problem.code == Errc::topology_mismatch) {
-      connection_->lose(problem);
-      return;
+      return (void)connection_->lose(problem);
     }
     tell(problem);
   }

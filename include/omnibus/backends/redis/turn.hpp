@@ -14,7 +14,7 @@
 #include <omnibus/backends/redis/delays.hpp>
 #include <omnibus/backends/redis/errors.hpp>
 #include <omnibus/backends/redis/gatherer.hpp>
-#include <omnibus/backends/redis/keys.hpp>
+#include <omnibus/backends/redis/group.hpp>
 #include <omnibus/backends/redis/reader.hpp>
 #include <omnibus/backends/redis/scripts.hpp>
 #include <omnibus/backends/redis/shard.hpp>
@@ -28,19 +28,6 @@
 // carries out only if nobody has touched the owners since (redis.io/docs/interact/transactions).
 
 namespace omnibus::redis {
-
-/// What a member is a member of.
-struct Group {
-  TopicKeys keys;
-  std::string name;
-  std::string owners;
-  std::string members;
-  std::vector<std::string> starts;  ///< of each stream: where the group begins; "$": with what is new
-  Duration lease{};
-
-  /// The one consumer of the group at the server: what is pending belongs to whoever owns the shard.
-  static constexpr std::string_view consumer = "omnibus";
-};
 
 /// Who hears of the answers.
 class TurnEvents {
