@@ -103,7 +103,8 @@ class RedisStreams {
                                                std::move(foreign), config_.largest_entry}};
     }
     return Consumer{connect_, redis::GroupPlan{spec.topic, group_of(spec), std::move(foreign),
-                                               config_.largest_entry, config_.trim}};
+                                               config_.largest_entry, config_.trim,
+                                               config_.shard_bound > 0}};
   }
   /// The state of the publishing connection, which is made by the first publish.
   Health health() const { return publisher_.health(); }

@@ -33,7 +33,8 @@ struct GroupPlan {
   Group group;
   ForeignFields foreign{};
   std::size_t largest_entry = 0;
-  bool trim = false;  ///< remove what every group has finished
+  bool trim = false;     ///< remove what every group has finished
+  bool bounded = false;  ///< entries may be dropped unread
 };
 
 }  // namespace omnibus::redis

@@ -73,8 +73,8 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
     }
     turn_.leave(connection_->out(), member_);
     if (finish_turn(until)) return {};
-    constexpr auto why = "the server did not confirm the end; what was handled last may come again";
-    return Error::make(Errc::timed_out, "close " + plan_.topic, why);
+    return Error::make(Errc::timed_out, "close " + plan_.topic,
+                       "the server did not confirm it; what was handled last may come again");
   }
 
  private:
@@ -190,7 +190,7 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
     if (!watched_ || (!shards_.any_done() && reading_.empty())) return;
     asked_ = reading_.empty() ? 0 : omnibus::detail::smaller(space / reading_.size(), at_once);
     for (Shard& shard : shards_.all()) shard.got = 0;
-    turn_.transact(out, reading_, asked_);
+    turn_.transact(out, reading_, asked_, plan_.bounded);
     agenda_.transacted(now_);
   }
 
@@ -200,6 +200,7 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
     if (shard.ours() && !shard.later.empty()) turn_.postpone(out, index);
     const std::size_t space = omnibus::detail::smaller(shards_.room() / shards_.size() + 1, at_once);
     if (shard.state() == Shard::State::recovering) {
+      if (shard.recover_after.empty()) turn_.look(out, index, false);
       if (shards_.room() > 0) turn_.recover(out, index, space);
     } else if (shard.state() == Shard::State::active) {
       if (now_ >= shard.due && shards_.room() > 0) {
@@ -276,8 +277,7 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
     note_due(shard, result.due);
     shard.recover_after = result.stop;
     if (!result.stop.empty()) return;
-    (void)parse_id(result.last, shard.last);
-    shards_.recovered(index);
+    shards_.recovered(index, result.last);
     agenda_.begin_reading(now_);
     check_registered();
   }
@@ -298,11 +298,11 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
     if (due >= 0) agenda_.move_at(soon(due, now_));
   }
 
-  void looked(std::size_t index, Position deleted, Position read, std::int64_t count) override {
+  void looked(std::size_t index, std::int64_t removed, std::int64_t unread) override {
     Shard& shard = shards_[index];
-    if (deleted <= read || deleted == shard.dropped) return;
-    shard.dropped = deleted;
-    tell(problems::dropped(count, shard.stream));
+    if (unread <= 0 || removed == shard.removed) return;
+    shard.removed = removed;
+    tell(problems::dropped(unread, shard.stream));
     check_registered();
   }
 

@@ -174,7 +174,9 @@ class LogConsumer final : private Arrivals, private Replies {
     if (part.kind == Part::Kind::error) return refused(awaited, part);
     switch (awaited.kind) {
       case Kind::info:
-        if (part.depth == 1) cursors_[awaited.stream].info(part.index, part.text);
+        if (part.depth != 1) return;
+        part.kind == Part::Kind::integer ? cursors_[awaited.stream].info(part.index, part.number)
+                                         : cursors_[awaited.stream].info(part.index, part.text);
         return;
       case Kind::read: return gatherer_.streams_part(part, 0);
       case Kind::move:

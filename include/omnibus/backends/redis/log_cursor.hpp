@@ -42,24 +42,27 @@ class LogCursor {
       name_.assign(text);
     } else if (name_ == "last-generated-id") {
       (void)parse_id(text, last_);
-    } else if (name_ == "max-deleted-entry-id") {  // from Redis 7 on
-      (void)parse_id(text, deleted_);
+    } else if (name_ == "recorded-first-entry-id") {  // from Redis 7 on
+      (void)parse_id(text, first_);
     }
+  }
+  void info(std::size_t index, std::int64_t number) noexcept {
+    if (index % 2 == 0) return;
+    if (name_ == "length") length_ = number;
+    if (name_ == "entries-added") added_ = number;  // from Redis 7 on
   }
   /// All of it has been said. Returns true when the beginning that was wanted is no longer there.
   bool begin() {
-    if (std::exchange(begun_, true)) {
-      // Who was away may have missed something as well.
-      return deleted_ > after_ && !waits_for_first_ && std::exchange(reported_, deleted_) != deleted_;
-    }
+    const std::int64_t removed = added_ > length_ ? added_ - length_ : 0;
+    const bool more = std::exchange(removed_, removed) < removed;
+    // What is gone lies before the first entry, or, where there is none, before whatever comes.
+    const bool lost = more && (first_ == Position{} || first_ > wanted_);
+    if (std::exchange(begun_, true)) return lost && first_ > after_;
     if (from_ == Start::From::latest) {
       after_ = last_;
       return false;
     }
-    waits_for_first_ = true;
-    reported_ = deleted_;
-    if (deleted_ == Position{}) return false;
-    return from_ == Start::From::earliest || deleted_ >= wanted_;
+    return lost;
   }
 
   /// Reading goes on after this entry.
@@ -68,7 +71,6 @@ class LogCursor {
   /// An entry has come. False for what was published before the time to start at.
   bool wants(Position id, Time time) noexcept {
     if (id > after_) after_ = id;
-    waits_for_first_ = false;
     if (time < since_) return false;
     since_ = Time::min();
     return true;
@@ -80,11 +82,12 @@ class LogCursor {
   Position wanted_{};
   Time since_ = Time::min();
   Position last_{};
-  Position deleted_{};
-  Position reported_{};
+  Position first_{};
+  std::int64_t length_ = 0;
+  std::int64_t added_ = 0;
+  std::int64_t removed_ = 0;
   std::string name_;
   bool begun_ = false;
-  bool waits_for_first_ = false;
 };
 
 /// Where a new group begins in each of so many streams, for XGROUP CREATE: it gets what comes after that.

@@ -52,11 +52,11 @@ inline Error gone(std::int64_t count, const std::string& stream) {
                      std::to_string(count) + " entries of \"" + stream +
                          "\" have been deleted before they were finished");
 }
-/// Entries were deleted that the group had not read; `count` is below 1 when nobody knows how many.
+/// Entries were deleted that the group had not read.
 inline Error dropped(std::int64_t count, const std::string& stream) {
-  return Error::make(Errc::position_lost, "",
-                     (count > 0 ? std::to_string(count) : std::string{"some"}) + " entries of \"" +
-                         stream + "\" were dropped before they were read");
+  return Error::make(
+      Errc::position_lost, "",
+      std::to_string(count) + " entries of \"" + stream + "\" were dropped before they were read");
 }
 inline Error too_large(Position id, const std::string& stream) {
   const IdText text{id};

@@ -231,8 +231,8 @@ return redis.call('XTRIM', KEYS[2], 'MINID', '~', first)
 )lua";
 
 /// Looks for entries that were dropped before a group read them, which Redis tells from 7.0 on. KEYS
-/// stream; ARGV group. Returns the last entry that was deleted, the last that the group has read, and how
-/// many of the deleted ones it has not read, or -1.
+/// stream; ARGV group. Returns how many entries have been removed, and how many of them the group has not
+/// read.
 inline constexpr std::string_view look = R"lua(
 local function fields(list)
   local out = {}
@@ -240,16 +240,16 @@ local function fields(list)
   return out
 end
 local stream = fields(redis.call('XINFO', 'STREAM', KEYS[1]))
-local group = {}
+local removed = (stream['entries-added'] or stream['length']) - stream['length']
 for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local g = fields(info)
-  if g['name'] == ARGV[1] then group = g end
+  if g['name'] == ARGV[1] then
+    local read = g['entries-read']
+    if not read then read = g['last-delivered-id'] == '0-0' and 0 or removed end
+    return {removed, math.max(0, removed - read)}
+  end
 end
-local count = -1
-if stream['entries-added'] and group['entries-read'] then
-  count = stream['entries-added'] - stream['length'] - group['entries-read']
-end
-return {stream['max-deleted-entry-id'] or '0-0', group['last-delivered-id'] or '0-0', count}
+return {removed, 0}
 )lua";
 
 }  // namespace omnibus::redis::scripts

@@ -127,7 +127,7 @@ class Shard {
   std::vector<Again> later;
   std::vector<Again> latering;
   std::vector<Again> returned;
-  Position dropped{};             ///< an entry that was dropped unread, and reported
+  std::int64_t removed = 0;       ///< entries that had been removed when a loss was last reported
   std::vector<Position> hostile;  ///< entries too large to be read, to be given up
 
  private:

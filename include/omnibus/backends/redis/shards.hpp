@@ -11,10 +11,11 @@
 
 #include <omnibus/backend.hpp>
 #include <omnibus/backends/redis/bell.hpp>
+#include <omnibus/backends/redis/group.hpp>
 #include <omnibus/backends/redis/held.hpp>
 #include <omnibus/backends/redis/merge.hpp>
 #include <omnibus/backends/redis/shard.hpp>
-#include <omnibus/backends/redis/turn.hpp>
+#include <omnibus/backends/redis/stream_id.hpp>
 
 // The shards of a group as one member sees them, and the messages of them that it holds. No I/O.
 
@@ -64,7 +65,9 @@ class Shards {
     all_[index].take(owner);
     ++version_;
   }
-  void recovered(std::size_t index) {
+  /// What earlier owners left is read; new entries come after `last`.
+  void recovered(std::size_t index, std::string_view last) {
+    (void)parse_id(last, all_[index].last);
     all_[index].recovered();
     ++version_;
   }

@@ -55,9 +55,8 @@ class TurnEvents {
   virtual void postponed(std::size_t shard, std::int64_t due) = 0;
   /// The shard is given up.
   virtual void gave(std::size_t shard) = 0;
-  /// The last entry that was deleted from the shard, the last one that the group has read, and how many
-  /// were deleted unread, if the server knows.
-  virtual void looked(std::size_t shard, Position deleted, Position read, std::int64_t count) = 0;
+  /// How many entries have been removed from the shard, and how many of them the group has not read.
+  virtual void looked(std::size_t shard, std::int64_t removed, std::int64_t unread) = 0;
   /// Microseconds until a delayed message is to be moved; -1: there is none.
   virtual void moved(std::int64_t due) = 0;
   /// The server has refused something of this shard, or of all: -1.
@@ -118,8 +117,10 @@ class Turn final : public Replies {
     awaited_.push_back({Kind::watch});
   }
 
-  /// Acknowledges what is done, and reads new entries of these shards, `count` of each at most.
-  void transact(std::string& out, const std::vector<std::size_t>& reading, std::size_t count) {
+  /// Acknowledges what is done, and reads new entries of these shards, `count` of each at most. `look`:
+  /// and looks before what has been dropped unread.
+  void transact(std::string& out, const std::vector<std::size_t>& reading, std::size_t count,
+                bool look = false) {
     append_command(out, "MULTI");
     awaited_.push_back({Kind::nothing});
     std::size_t commands = 0;
@@ -132,6 +133,13 @@ class Turn final : public Replies {
       append_argument(out, group_.name);
       for (const Position id : shard.acking) append_argument(out, std::string_view{IdText{id}});
       ++commands;
+    }
+    look_at_ = commands;
+    looking_.clear();
+    if (look) {
+      for (const std::size_t each : reading) append_look(out, each);
+      looking_ = reading;
+      commands += reading.size();
     }
     if (!reading.empty()) {
       begin_command(out, 7 + 2 * reading.size());
@@ -160,7 +168,7 @@ class Turn final : public Replies {
     append_argument(out, shard.recover_after);
     append_argument(out, count);
     for (const Position id : shard.hostile) append_argument(out, std::string_view{IdText{id}});
-    awaited_.push_back({Kind::recover, index});
+    awaited_.push_back({Kind::recover, index, shard.hostile.size()});
   }
 
   /// Takes what is due again.
@@ -212,7 +220,7 @@ class Turn final : public Replies {
                      shards_[index].owner());
       awaited_.push_back({Kind::nothing});
     }
-    append_command(out, "EVAL", scripts::look, 1, shards_[index].stream, group_.name);
+    append_look(out, index);
     awaited_.push_back({Kind::look, index});
   }
 
@@ -241,10 +249,7 @@ class Turn final : public Replies {
       case Kind::move: return events_.moved(part.number);
       case Kind::give: return;
       case Kind::look:
-        if (part.depth != 1) return;
-        if (part.index == 0) (void)parse_id(part.text, deleted_);
-        if (part.index == 1) (void)parse_id(part.text, read_);
-        if (part.index == 2) events_.looked(awaited.shard, deleted_, read_, part.number);
+        if (part.depth == 1) looked(awaited.shard, part);
         return;
       case Kind::postpone:
         shards_[awaited.shard].postponed(true);
@@ -261,7 +266,12 @@ class Turn final : public Replies {
         if (part.depth == 0) executed_ = part.kind == Part::Kind::array;
         // The last answer within is that of XREADGROUP: an array of streams, at depth 1.
         if (part.depth == 1) reading_ = part.index == awaited.number;
-        if (part.depth > 1 && reading_) gatherer_.streams_part(part, 1);
+        if (part.depth == 1) looking_at_ = part.index - look_at_;
+        if (part.depth > 1 && reading_) {
+          gatherer_.streams_part(part, 1);
+        } else if (part.depth == 2 && looking_at_ < looking_.size()) {
+          looked(looking_[looking_at_], part);
+        }
         return;
       case Kind::recover:
       case Kind::again: return recover_part(awaited, part);
@@ -284,7 +294,7 @@ class Turn final : public Replies {
         events_.executed(executed_);
         return;
       case Kind::recover:
-        shards_[awaited.shard].hostile.clear();
+        forget_hostile(shards_[awaited.shard], awaited.number);
         events_.recovered(awaited.shard, std::exchange(result_, {}));
         return;
       case Kind::again: events_.took_again(awaited.shard, std::exchange(result_, {})); return;
@@ -310,7 +320,9 @@ class Turn final : public Replies {
   struct Awaited {
     Kind kind;
     std::size_t shard = 0;
-    std::size_t number = 0;  ///< of exec: the index of the answer to XREADGROUP, if there is one
+    /// Of exec: the index of the answer to XREADGROUP, if there is one. Of recover: how many hostile
+    /// entries are given up.
+    std::size_t number = 0;
   };
 
   void append_shard(std::string& out, std::size_t index, bool later) {
@@ -322,6 +334,20 @@ class Turn final : public Replies {
     append_argument(out, shard.owner());
     append_argument(out, group_.name);
     append_argument(out, Group::consumer);
+  }
+
+  /// Others may have been found in the meantime.
+  static void forget_hostile(Shard& shard, std::size_t count) {
+    const auto first = shard.hostile.begin();
+    shard.hostile.erase(first, first + static_cast<std::ptrdiff_t>(count));
+  }
+
+  void append_look(std::string& out, std::size_t index) const {
+    append_command(out, "EVAL", scripts::look, 1, shards_[index].stream, group_.name);
+  }
+  void looked(std::size_t shard, const Part& part) {
+    if (part.index == 0) removed_ = part.number;
+    if (part.index == 1) events_.looked(shard, removed_, part.number);
   }
 
   void recover_part(const Awaited& awaited, const Part& part) {
@@ -360,8 +386,10 @@ class Turn final : public Replies {
   std::size_t share_ = 0;
   std::vector<std::string> owners_;
   TurnEvents::Recovered result_;
-  Position deleted_{};
-  Position read_{};
+  std::int64_t removed_ = 0;
+  std::size_t looking_at_ = 0;
+  std::size_t look_at_ = 0;           // of exec: the index of the first look
+  std::vector<std::size_t> looking_;  // and at which shards
   bool executed_ = false;
   bool reading_ = false;
   bool refused_ = false;

@@ -22,7 +22,7 @@ struct Bench {
   Bench() {
     shards.begin_poll(&basket);
     shards.take(0, "1:me");
-    shards.recovered(0);
+    shards.recovered(0, "0-0");
     agenda.tended(now, 10s, false);
     agenda.moved(now);
     agenda.transacted(now);

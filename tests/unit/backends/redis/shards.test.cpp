@@ -22,7 +22,7 @@ struct Bench {
     shards.begin_poll(&basket);
     for (std::size_t i = 0; i < 2; ++i) {
       shards.take(i, "1:me");
-      shards.recovered(i);
+      shards.recovered(i, "0-0");
     }
   }
   void arrive(std::size_t shard, std::uint64_t major) {
