@@ -53,13 +53,15 @@ class Wakeup {
   /// True once after it was rung.
   bool take() noexcept { return rung_.exchange(false); }
 
-  /// Sleeps until it is rung, `socket` can be read (or written), or this moment. `socket` may be -1.
-  void wait(int socket, bool to_read, bool to_write, std::chrono::steady_clock::time_point until) {
+  /// Sleeps until it is rung, `socket` can be read (or written), `other` can be read, or this moment.
+  /// Sockets may be -1.
+  void wait(int socket, bool to_read, bool to_write, std::chrono::steady_clock::time_point until,
+            int other = -1) {
     asleep_.store(true);
     if (!rung_.load()) {
-      pollfd waited[2]{{event_.get(), POLLIN, 0}, {socket, 0, 0}};
+      pollfd waited[3]{{event_.get(), POLLIN, 0}, {socket, 0, 0}, {other, POLLIN, 0}};
       waited[1].events = static_cast<short>((to_read ? POLLIN : 0) | (to_write ? POLLOUT : 0));
-      block(waited, socket >= 0 ? 2 : 1, until);
+      block(waited, other >= 0 ? 3 : socket >= 0 ? 2 : 1, until);  // poll passes over -1
       // Who rang may write after this wait has ended for another reason: the next one finds it.
       if (waited[0].revents != 0) event_.clear();
     }
