@@ -109,7 +109,14 @@ struct Health {
   std::string detail;  ///< why it is not, or a warning such as "appendonly is off"
 };
 
+/// How much a line of a log matters.
+enum class LogLevel : std::uint8_t { error, warning, info, debug };
+/// Takes lines of a log, from many threads at once.
+using LogSink = detail::UniqueFunction<void(LogLevel, std::string_view)>;
+
 /// A broker. Constructors validate (std::invalid_argument names the field) and do no I/O.
+/// One whose client library writes a log has `void log_to(LogSink)` as well, called before anything else;
+/// no secret may be in a line.
 /// Thread safety: shared objects are safe.
 template <class B>
 concept Backend =

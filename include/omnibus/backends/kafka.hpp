@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <omnibus/backend.hpp>
 #include <omnibus/backends/kafka/consumer.hpp>
@@ -74,6 +75,7 @@ class Kafka {
   explicit Kafka(Config config)
       : config_{checked(std::move(config))},
         settings_{config_.endpoint, config_.sasl, config_.tls, config_.properties},
+        logs_{kafka::secrets_of(settings_)},
         publisher_{settings_,
                    {config_.publish_window, config_.publish_window_bytes, config_.linger,
                     config_.create_topics},
@@ -98,6 +100,8 @@ class Kafka {
             "a reader without a group cannot be relaxed");
     return Consumer{settings_, reading(spec), publisher_, logs_};
   }
+  /// Where the lines of librdkafka's log go; nowhere unless this is said before anything else.
+  void log_to(LogSink sink) { logs_.sink = std::move(sink); }
   /// The state of the producer, which is made by the first publish.
   Health health() const { return publisher_.health(); }
   const Clock& clock() const noexcept { return clock_; }
@@ -105,7 +109,18 @@ class Kafka {
 
  private:
   struct Logs final : kafka::Callbacks {
-    void log(int, std::string_view) noexcept override {}
+    explicit Logs(std::vector<std::string> hidden) : secrets{std::move(hidden)} {}
+    /// Levels are those of syslog (RFC 5424).
+    void log(int level, std::string_view line) noexcept override {
+      if (!sink) return;
+      const LogLevel as = level <= 3   ? LogLevel::error
+                          : level == 4 ? LogLevel::warning
+                          : level <= 6 ? LogLevel::info
+                                       : LogLevel::debug;
+      sink(as, kafka::without_secrets(line, secrets));
+    }
+    LogSink sink;
+    const std::vector<std::string> secrets;
   };
 
   static void require(bool good, const char* what) {
@@ -124,6 +139,10 @@ class Kafka {
     require(config.publish_window >= 1, "publish_window must be at least 1");
     require(config.sasl.mechanism.empty() == config.sasl.user.empty(),
             "sasl.mechanism and sasl.user go together");
+    require(config.sasl.mechanism != "PLAIN" || config.tls.on || config.sasl.allow_plaintext ||
+                kafka::is_loopback(config.endpoint),
+            "sasl.mechanism PLAIN shows the password to whoever listens: turn on tls, or say "
+            "sasl.allow_plaintext");
     require(config.sasl.password.empty() || !config.sasl.user.empty(),
             "sasl.password is there without sasl.user");
     const kafka::Tls& tls = config.tls;

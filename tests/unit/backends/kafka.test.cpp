@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <omnibus/backends/kafka.hpp>
+#include <omnibus/event_bus.hpp>
 
 #include <netinet/in.h>
 #include <poll.h>
@@ -102,6 +103,11 @@ TEST_CASE("kafka: what a config says wrong is refused, and the field is named") 
       {"session.timeout", [](C& c) { c.session_timeout = -1s; }},
       {"session.timeout", [](C& c) { c.session_timeout = 10min; }},
       {"sasl.user", [](C& c) { c.sasl = {"PLAIN", "", "secret"}; }},
+      {"sasl.allow_plaintext",
+       [](C& c) {
+         c.endpoint = "127.0.0.1:1,broker:9092";
+         c.sasl = {"PLAIN", "ann", "secret"};
+       }},
       {"sasl.mechanism", [](C& c) { c.sasl = {"", "ann", "secret"}; }},
       {"sasl.password", [](C& c) { c.sasl = {"", "", "secret"}; }},
       {"sasl.password", [](C& c) { c.sasl = {"PLAIN", "ann", ""}; }},
@@ -300,4 +306,44 @@ TEST_CASE("kafka: a publish that no broker takes in time ends as unavailable, an
   CHECK(ending.get() == Errc::unavailable);
   CHECK_FALSE(kafka.health().ok);
   CHECK(kafka.health().detail.find("connect to Kafka") != std::string::npos);
+}
+
+TEST_CASE("kafka: a password of PLAIN goes over the network only through TLS, or when that is wanted") {
+  Kafka::Config config{.endpoint = "broker:9092", .sasl = {"PLAIN", "ann", "secret"}};
+  CHECK(refusal(config).find("whoever listens") != std::string::npos);
+  config.sasl.allow_plaintext = true;
+  CHECK(refusal(config).empty());
+  config.sasl.allow_plaintext = false;
+  config.tls.on = true;
+  CHECK(refusal(config).empty());
+  CHECK(refusal({.endpoint = "localhost", .sasl = {"PLAIN", "ann", "secret"}}).empty());
+  CHECK(refusal({.endpoint = "broker:1", .sasl = {"SCRAM-SHA-512", "ann", "secret"}}).empty());
+}
+
+TEST_CASE("kafka: the log of librdkafka goes to the observer, and no secret with it") {
+  struct Listener {
+    Watched<std::vector<std::string>> lines;
+    void log(LogLevel level, std::string_view line) {
+      lines.change([&](auto& all) {
+        if (level == LogLevel::debug) all.emplace_back(line);
+      });
+    }
+  } listener;
+  {
+    EventBus<Kafka, Listener> bus{{.endpoint = nowhere,
+                                   .sasl = {"PLAIN", "ann", "s3cr3t"},
+                                   .properties = {{"debug", "conf"}, {"client.id", "id-s3cr3t-x"}}},
+                                  listener};
+    bus.publish_async("orders", std::string{"m"}, [](const Result<Receipt>&) {}, {.timeout = 1ms});
+    CHECK(listener.lines.wait([](const auto& all) {
+      for (const std::string& line : all) {
+        if (line.find("id-***-x") != std::string::npos) return true;
+      }
+      return false;
+    }));
+    (void)bus.close(0s);
+  }
+  for (const std::string& line : listener.lines.get()) {
+    CHECK(line.find("s3cr3t") == std::string::npos);
+  }
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +21,7 @@
 #include <omnibus/backends/kafka/later.hpp>
 #include <omnibus/backends/kafka/publisher.hpp>
 #include <omnibus/backends/kafka/starts.hpp>
+#include <omnibus/backends/kafka/symptoms.hpp>
 #include <omnibus/detail/smaller.hpp>
 
 // One subscription: the dispatcher's thread polls librdkafka, joins the group, takes what is assigned and
@@ -138,6 +140,7 @@ class Consumer final : private Callbacks {
     if (registered_) return;
     registered_ = true;
     sick_ = false;
+    symptoms_ = {};
     if (intake_ != nullptr) intake_->report(nullptr);
   }
 
@@ -146,15 +149,15 @@ class Consumer final : private Callbacks {
   void log(int level, std::string_view line) noexcept override { logs_.log(level, line); }
 
   void failed(rd_kafka_resp_err_t code, std::string_view why) noexcept override {
-    if (code == RD_KAFKA_RESP_ERR__TRANSPORT) return;  // one of several; all: _ALL_BROKERS_DOWN
-    if (sick_ && code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) return;
     if (code == RD_KAFKA_RESP_ERR__FATAL) {
       fatal_ = true;
       return;
     }
+    const std::optional<Error> problem = symptoms_.add(code, why);
+    if (!problem) return;
     sick_ = true;
     probe_ = std::chrono::steady_clock::now() + std::chrono::seconds{1};
-    tell(to_error(code, "", why));
+    tell(*problem);
   }
 
   void rebalance(rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t& list) noexcept override {
@@ -254,6 +257,7 @@ class Consumer final : private Callbacks {
     probe_ = now + std::chrono::seconds{1};
     if (!client_->reachable(reading_.spec.topic)) return;
     sick_ = false;
+    symptoms_ = {};
     if (assigned_) well();
   }
 
@@ -329,7 +333,8 @@ class Consumer final : private Callbacks {
   void commit(Instant now) {
     if (reading_.spec.group.empty() || now < next_commit_) return;
     next_commit_ = now + reading_.commit_interval;
-    if (committing_) return;
+    // With no broker in sight librdkafka would keep it for long, and its end would wait for that.
+    if (committing_ || sick_) return;
     const Offsets offsets = assignment_.uncommitted();
     if (offsets->cnt == 0) return;
     committing_ = client_->commit(*offsets);
@@ -340,6 +345,7 @@ class Consumer final : private Callbacks {
     for (int attempt = 0; attempt < 2; ++attempt) {  // the second without marks, where it takes none
       const Offsets offsets = assignment_.uncommitted();
       if (offsets->cnt == 0) return true;
+      if (sick_) return false;
       const Event answer = client_->commit(*offsets, until);
       const auto* answers = answer ? rd_kafka_event_topic_partition_list(answer.get()) : nullptr;
       if (answers == nullptr) return false;
@@ -381,6 +387,7 @@ class Consumer final : private Callbacks {
   bool assigned_ = false;
   bool committing_ = false;
   bool sick_ = false;
+  Symptoms symptoms_;
   bool fatal_ = false;
   Instant open_again_ = Instant::min();
   Instant declare_again_ = Instant::max();

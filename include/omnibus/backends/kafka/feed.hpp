@@ -99,6 +99,9 @@ class Feed {
     if (held.for_others || partition.progress.was_done_before(held.offset)) {
       assignment_.finish(held, true);
     } else if (partition.waits) {
+      // Nothing waits longer than may be asked for, whatever a record says.
+      const Time latest = std::chrono::system_clock::now() + longest_delay;
+      held.due = omnibus::detail::smaller(held.due, to_ms(latest));
       partition.waiting.push(&held);
     } else if (intake.room() > 0) {
       deliver(intake, held);

@@ -5,12 +5,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <omnibus/backends/kafka/outbox.hpp>
+#include <omnibus/backends/kafka/symptoms.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/thread.hpp>
 
@@ -125,16 +128,14 @@ class PublishLoop {
   void failed(rd_kafka_event_t* event) {
     const auto code = rd_kafka_event_error(event);
     if (code == RD_KAFKA_RESP_ERR__FATAL) return outbox_.fatal.store(true);
-    if (code == RD_KAFKA_RESP_ERR__TRANSPORT) return;  // one of several; all: _ALL_BROKERS_DOWN
-    // What it says first says most: that all are down follows from it.
-    if (troubled_ && code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) return;
-    const Error error = to_error(code, "connect to Kafka",
-                                 text_of(rd_kafka_event_error_string(event)));
-    ill(error.message());
-    if (error.retryable) return;
+    const std::string_view why = text_of(rd_kafka_event_error_string(event));
+    const std::optional<Error> problem = symptoms_.add(code, why);
+    if (!problem) return;
+    ill(problem->operation + ": " + problem->context);
+    if (problem->retryable) return;
     // It will not pass by itself: nobody is kept waiting, and nothing goes after all.
     renew();
-    end_waiting([](const Route&, const Route::Waiting&) { return true; }, error);
+    end_waiting([](const Route&, const Route::Waiting&) { return true; }, *problem);
   }
 
   void ill(std::string why) {
@@ -145,6 +146,7 @@ class PublishLoop {
   void well() {
     std::lock_guard lock{outbox_.mutex};
     outbox_.trouble.clear();
+    symptoms_ = {};
     troubled_ = false;
   }
 
@@ -255,9 +257,11 @@ class PublishLoop {
         });
       });
     }
+    const std::string said =
+        why.operation.empty() ? why.context : why.operation + ": " + why.context;
     for (const auto& [number, doubtful] : found) {
-      slots().end(number, doubtful ? Error::make(Errc::outcome_unknown, "publish", why.message())
-                                   : Error{why.code, why.retryable, "publish", why.message()});
+      slots().end(number, doubtful ? Error::make(Errc::outcome_unknown, "publish", said)
+                                   : Error{why.code, why.retryable, "publish", said});
       slots().returned(number);
     }
     slots().advance();
@@ -344,6 +348,7 @@ class PublishLoop {
   Slots& slots() const noexcept { return *outbox_.slots; }
 
   Outbox& outbox_;
+  Symptoms symptoms_;
   bool troubled_ = false;
   omnibus::detail::DeepThread thread_;
 };

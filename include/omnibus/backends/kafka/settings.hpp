@@ -27,6 +27,7 @@ struct Sasl {
   std::string mechanism = {};  ///< PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: no SASL
   std::string user = {};
   std::string password = {};
+  bool allow_plaintext = false;  ///< send a password of PLAIN without TLS, to other machines too
 };
 
 /// What secures connections. The broker's certificate and the host's name in it are checked.
@@ -68,6 +69,21 @@ inline bool is_broker_list(std::string_view list) noexcept {
   while (true) {
     const std::size_t comma = list.find(',');
     if (!is_broker(list.substr(0, comma))) return false;
+    if (comma == list.npos) return true;
+    list.remove_prefix(comma + 1);
+  }
+}
+
+/// True when every broker of the list is on this machine. A pure function.
+inline bool is_loopback(std::string_view list) noexcept {
+  while (true) {
+    const std::size_t comma = list.find(',');
+    std::string_view broker = list.substr(0, comma);
+    while (broker.starts_with(' ')) broker.remove_prefix(1);
+    const std::string_view host = broker.substr(0, broker.find(':'));
+    const bool local = host == "localhost" || broker.starts_with("[::1]") ||
+                       (host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos);
+    if (!local) return false;
     if (comma == list.npos) return true;
     list.remove_prefix(comma + 1);
   }
