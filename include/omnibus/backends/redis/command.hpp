@@ -21,6 +21,7 @@ class Digits {
     size_ = static_cast<std::size_t>(std::to_chars(text_, text_ + sizeof text_, number).ptr - text_);
   }
   operator std::string_view() const noexcept { return {text_, size_}; }
+  std::size_t size() const noexcept { return size_; }
 
  private:
   char text_[24];

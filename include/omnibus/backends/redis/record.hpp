@@ -66,18 +66,17 @@ inline std::size_t count_fields(const MessageView& message) noexcept {
 
 /// Appends a message as arguments, fields and values in turn.
 inline void append_fields(std::string& out, const MessageView& message) {
-  char stamp[72] = "1 ";
-  const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
-      message.time.time_since_epoch());
-  char* end = std::to_chars(stamp + 2, stamp + sizeof stamp, ns.count()).ptr;
-  if (message.sequence.epoch != 0) {
-    *end++ = ' ';
-    end = std::to_chars(end, stamp + sizeof stamp, message.sequence.epoch).ptr;
-    *end++ = ' ';
-    end = std::to_chars(end, stamp + sizeof stamp, message.sequence.number).ptr;
-  }
+  const auto ns =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(message.time.time_since_epoch());
+  const Digits time{ns.count()};
+  const Digits epoch{message.sequence.epoch};
+  const Digits number{message.sequence.number};
+  const bool numbered = message.sequence.epoch != 0;
   append_argument(out, field::own);
-  append_argument(out, std::string_view{stamp, static_cast<std::size_t>(end - stamp)});
+  append_count(out, '$', 2 + time.size() + (numbered ? 2 + epoch.size() + number.size() : 0));
+  out.append("1 ", 2).append(time);
+  if (numbered) out.append(" ", 1).append(epoch).append(" ", 1).append(number);
+  out.append("\r\n", 2);
   append_argument(out, field::id);
   append_argument(out, message.id);
   if (!message.type.empty()) {

@@ -27,15 +27,15 @@ void inform(LogCursor& cursor, const char* last, const char* first, std::int64_t
 }  // namespace
 
 TEST_CASE("redis: a reader begins at the beginning, at the end, at a position or at a time") {
-  LogCursor earliest{{}, 0};
-  inform(earliest, "9-9", "1-0", 5, 5);
-  CHECK_FALSE(earliest.begin());
-  CHECK(earliest.after() == Position{});
+  LogCursor first{{}, 0};
+  inform(first, "9-9", "1-0", 5, 5);
+  CHECK_FALSE(first.begin());
+  CHECK(first.after() == Position{});
 
-  LogCursor latest{{Start::From::latest}, 0};
-  inform(latest, "9-9", "8-0", 2, 5);
-  CHECK_FALSE(latest.begin());
-  CHECK(latest.after() == Position{9, 9});
+  LogCursor newest{{Start::From::latest}, 0};
+  inform(newest, "9-9", "8-0", 2, 5);
+  CHECK_FALSE(newest.begin());
+  CHECK(newest.after() == Position{9, 9});
 
   const Start at{Start::From::position, {{1, {5, 2}}}};
   CHECK(LogCursor{at, 1}.after() == Position{5, 1});
@@ -50,16 +50,16 @@ TEST_CASE("redis: a reader begins at the beginning, at the end, at a position or
 }
 
 TEST_CASE("redis: who wanted what was trimmed away is told, once") {
-  LogCursor earliest{{}, 0};
-  inform(earliest, "9-9", "5-0", 5, 9);
-  CHECK(earliest.begin());
-  (void)earliest.wants({6, 0}, Time{});
-  inform(earliest, "9-9", "5-0", 5, 9);
-  CHECK_FALSE(earliest.begin());  // another connection, and nothing has changed
-  inform(earliest, "9-9", "6-0", 4, 9);
-  CHECK_FALSE(earliest.begin());  // what was removed had been read
-  inform(earliest, "9-9", "8-0", 2, 9);
-  CHECK(earliest.begin());  // meanwhile something was lost
+  LogCursor first{{}, 0};
+  inform(first, "9-9", "5-0", 5, 9);
+  CHECK(first.begin());
+  (void)first.wants({6, 0}, Time{});
+  inform(first, "9-9", "5-0", 5, 9);
+  CHECK_FALSE(first.begin());  // another connection, and nothing has changed
+  inform(first, "9-9", "6-0", 4, 9);
+  CHECK_FALSE(first.begin());  // what was removed had been read
+  inform(first, "9-9", "8-0", 2, 9);
+  CHECK(first.begin());  // meanwhile something was lost
 
   const Start at{Start::From::position, {{0, {5, 0}}}};
   LogCursor lost{at, 0};

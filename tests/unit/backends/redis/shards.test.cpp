@@ -116,9 +116,9 @@ TEST_CASE("redis: the set of shards has a version, and the bell watches those th
   std::vector<Bell::Watched> watched;
   bench.shards.list_active(watched);
   CHECK(watched.size() == 2);
-  const auto version = bench.shards.version();
+  const auto before = bench.shards.version();
   bench.shards.drain(1);
-  CHECK(bench.shards.version() != version);
+  CHECK(bench.shards.version() != before);
   bench.shards.list_active(watched);
   REQUIRE(watched.size() == 1);
   CHECK(*watched[0].stream == "{t}:0");
