@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -63,12 +62,13 @@ class Consumer final : private Callbacks {
       if (each.kind == Settlement::Kind::later && held.partition->assigned) {
         later_.send(held, each.delay, each.attempts);
       } else {
-        ended_.push_back({held.raw, &held, each.kind == Settlement::Kind::done});
+        ended_.push_back({reinterpret_cast<std::uintptr_t>(held.raw), &held,
+                          each.kind == Settlement::Kind::done});
       }
     }
     // Lanes end them in no order; freed as they stand in memory, they cost the allocator less.
     std::sort(ended_.begin(), ended_.end(),
-              [](const Ended& a, const Ended& b) { return std::less<>{}(a.raw, b.raw); });
+              [](const Ended& a, const Ended& b) { return a.address < b.address; });
     for (const Ended& each : ended_) assignment_.finish(*each.held, each.done);
   }
 
@@ -87,7 +87,7 @@ class Consumer final : private Callbacks {
 
  private:
   struct Ended {
-    const rd_kafka_message_t* raw;
+    std::uintptr_t address;  // of the record
     Held* held;
     bool done;
   };
