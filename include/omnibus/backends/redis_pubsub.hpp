@@ -16,6 +16,7 @@
 #include <omnibus/backends/redis/publisher.hpp>
 #include <omnibus/clock.hpp>
 #include <omnibus/limits.hpp>
+#include <omnibus/subscription_spec.hpp>
 
 // Redis Pub/Sub, through hiredis. A topic is a channel: who listens hears what is published meanwhile, and
 // the server keeps nothing. redis/frame.hpp says how messages look on the wire.

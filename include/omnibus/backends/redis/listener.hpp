@@ -104,7 +104,9 @@ class Listener final : private PushEvents {
     if (hungry() && now_ >= read_at_) {
       const bool kept = connection_->receive(pushes_, now_, [this] { return hungry(); });
       if (!kept || connection_->lost()) return lose();
-      read_at_ = now_ + omnibus::detail::linger_after(delivered_);
+      // Who has read everything lets more gather; who has not goes on as soon as there is room.
+      read_at_ = now_;
+      if (hungry()) read_at_ += omnibus::detail::linger_after(delivered_);
       switch (connection_->pulse(now_)) {
         case Connection::Pulse::fine: break;
         case Connection::Pulse::ping: append_command(connection_->out(), "PING"); break;
