@@ -46,6 +46,7 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
     while (true) {
       const bool woken = wakeup_.take();
       now_ = std::chrono::steady_clock::now();
+      if (bell_.serve(now_)) agenda_.ring();
       if (!connection_) connect();
       if (connection_) serve();
       if (shards_.delivered() > 0 || woken || now_ >= until) break;
@@ -132,7 +133,6 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
   // ── turns ──────────────────────────────────────────────────────────────────────────────────────
 
   void serve() {
-    if (bell_.serve(now_)) agenda_.ring();
     shards_.hand_on();
     if (!connection_->receive(turn_, now_) || connection_->lost()) return lose();
     switch (connection_->pulse(now_)) {
