@@ -62,10 +62,11 @@ using PlainBus = ob::EventBus<RedisPubSub>;
 /// Publishes until a message comes, because one that is reconnecting hears nothing.
 void until_it_flows(Setup& s, PlainBus& bus, const Inbox& inbox) {
   const std::string probe = "probe " + std::to_string(inbox.size());
+  int asked = 0;
   eventually(
       s,
       [&] {
-        (void)bus.publish(s.topic, message(probe), {.timeout = 1s});
+        if (asked++ % 50 == 0) (void)bus.publish(s.topic, message(probe), {.timeout = 1s});
         return inbox.times(probe) > 0;
       },
       "messages to flow again");
@@ -259,7 +260,7 @@ TEST_CASE("publishers that are killed send nothing twice, and lose nothing that 
   const auto subscription = bus.subscribe(s.topic, inbox.handler(), {.concurrency = 4});
   registered(s, subscription);
   PlainBus publisher{s.config()};
-  constexpr std::size_t count = 20'000;
+  constexpr std::size_t count = 5000;  // what the inbox does grows with the square
   const auto sent = numbered(count, 10);
   std::atomic<bool> over{false};
   std::atomic<int> killed{0};
@@ -268,7 +269,7 @@ TEST_CASE("publishers that are killed send nothing twice, and lose nothing that 
     std::size_t at = inbox.size();
     while (!over.load()) {
       std::this_thread::yield();
-      if (inbox.size() < at + 2000) continue;
+      if (inbox.size() < at + 500) continue;
       at = inbox.size();
       // Of all connections but the subscriber's and this one's.
       killed += std::atoi(raw({"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"}).c_str());
