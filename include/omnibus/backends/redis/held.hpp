@@ -3,10 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <vector>
 
 #include <omnibus/backends/redis/entry.hpp>
+#include <omnibus/backends/redis/pool.hpp>
 
 // Messages that have come in and are not settled.
 
@@ -19,30 +18,10 @@ struct Held {
   std::uint64_t generation = 0;  ///< of the shard when it came
   std::uint32_t attempts = 0;    ///< how often it was delivered before
   Held* next_free = nullptr;
+
+  void release() { entry.release(); }
 };
 
-/// Memory of messages, used again. Thread safety: one thread at a time.
-class HeldPool {
- public:
-  Held& take() {
-    if (free_ == nullptr) {
-      blocks_.push_back(std::make_unique<Held[]>(block_size));
-      for (std::size_t i = 0; i < block_size; ++i) give_back(blocks_.back()[i]);
-    }
-    Held& held = *free_;
-    free_ = held.next_free;
-    return held;
-  }
-  void give_back(Held& held) noexcept {
-    held.entry.release();
-    held.next_free = free_;
-    free_ = &held;
-  }
-
- private:
-  static constexpr std::size_t block_size = 64;
-  std::vector<std::unique_ptr<Held[]>> blocks_;
-  Held* free_ = nullptr;
-};
+using HeldPool = Pool<Held>;
 
 }  // namespace omnibus::redis

@@ -140,6 +140,15 @@ class Outbox {
     next_ = answered_ = slots_.head();
   }
 
+  /// The connection is gone, and nothing may go twice: what was written ends. `restart` is to follow.
+  void give_up_written(const Error& why) {
+    end_if([](std::uint64_t, const Item& each) { return each.ever_written; },
+           [&](const Item&) {
+             return Error::make(Errc::outcome_unknown, "publish",
+                                "it was sent before the reply was lost: " + why.message());
+           });
+  }
+
   /// Ends every message whose time has come. `why` describes what stood in the way.
   void expire(Instant now, const Error& why) {
     end_if([&](std::uint64_t number, const Item&) { return slots_.is_due(number, now); },

@@ -30,10 +30,12 @@
 
 namespace omnibus::redis {
 
-/// On how many replicas a message has to be before it counts as taken.
+/// When a message counts as taken.
 struct WaitFor {
-  std::size_t replicas = 0;  ///< 0: the server alone
+  std::size_t replicas = 0;  ///< that have it; 0: the server alone
   Duration timeout = std::chrono::seconds{1};
+  bool once = false;   ///< by PUBLISH: nothing is written twice, and the reply says how many hear it
+  bool heard = false;  ///< then: when somebody hears it
 };
 
 /// Thread safety: public members from any thread. Lifetime: outbox and routes must outlive it.
@@ -129,7 +131,8 @@ class PublishLoop final : private Replies {
     routes_.for_all([](Route& route) { route.state = Route::State::unknown; });
     const std::lock_guard lock{words_mutex_};
     trouble_.clear();
-    warning_ = durability_warning(connection_->facts());
+    warning_ = wait_for_.once ? reach_warning(connection_->facts())
+                              : durability_warning(connection_->facts());
   }
 
   void failed(const Error& problem) {
@@ -146,6 +149,7 @@ class PublishLoop final : private Replies {
   void lose(Instant now) {
     const Error problem = connection_->problem();
     connection_.reset();
+    if (wait_for_.once) outbox_.give_up_written(problem);
     outbox_.restart();
     dialer_.failed(problem, now);
     failed(problem);
@@ -191,6 +195,11 @@ class PublishLoop final : private Replies {
   void answered(const Part& part) {
     Outbox::Item& item = outbox_.awaiting();
     Position position{};
+    if (part.kind == Part::Kind::integer && wait_for_.once) {
+      if (part.number > 0 || !wait_for_.heard) return outbox_.answered(Receipt{});
+      return outbox_.answered(
+          Error::make(Errc::unroutable, "publish", "nobody listens to the channel"));
+    }
     if (part.kind == Part::Kind::text && parse_id(part.text, position)) {
       if (wait_for_.replicas > 0) return outbox_.accepted(position);
       return outbox_.answered(Receipt{item.shard, position});

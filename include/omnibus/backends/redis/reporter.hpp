@@ -64,6 +64,11 @@ inline Error too_large(Position id, const std::string& stream) {
                      "entry " + std::string{std::string_view{text}} + " of \"" + stream +
                          "\" is too large, and is passed over");
 }
+/// Nobody listened for a while.
+inline Error missed(std::int64_t ms, const std::string& why) {
+  return Error::make(Errc::position_lost, "",
+                     "messages may have been missed for " + std::to_string(ms) + " ms: " + why);
+}
 inline Error shards(std::int64_t there, std::size_t ours) {
   return Error::make(Errc::topology_mismatch, "",
                      "the topic has " + std::to_string(there) + " shards, and .shards says " +

@@ -87,4 +87,11 @@ inline std::string durability_warning(const ServerFacts& facts) {
   return warning;
 }
 
+/// Who does not hear what is published there: a warning for `health`, empty when nothing is said
+/// against it.
+inline std::string reach_warning(const ServerFacts& facts) {
+  return facts.replica ? "the server is a replica: who listens elsewhere does not hear what is published"
+                       : "";
+}
+
 }  // namespace omnibus::redis

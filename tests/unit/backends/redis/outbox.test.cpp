@@ -92,6 +92,28 @@ TEST_CASE("redis: after a lost connection everything without an ending goes agai
   CHECK(bench.all() == "ok 10, ok 11, outcome_unknown, rejected");
 }
 
+TEST_CASE("redis: where nothing may go twice, what was written ends with the connection") {
+  Bench bench;
+  bench.add(2);
+  bench.add(1, start);
+  bench.add(3);
+  bench.write(2);
+  bench.ok(10);
+  bench.outbox.expire(start, late);  // unwritten, between those that are
+  bench.write(1);
+  bench.outbox.give_up_written(Error::make(Errc::unavailable, "read", "gone"));
+  bench.outbox.restart();
+  CHECK(bench.all() == "ok 10, outcome_unknown, unavailable, outcome_unknown, -, -");
+  CHECK(bench.write() == "45");
+  bench.ok(14);
+  bench.ok(15);
+  CHECK(bench.all() == "ok 10, outcome_unknown, unavailable, outcome_unknown, ok 14, ok 15");
+  CHECK(bench.outbox.ended() == 6);
+  CHECK(bench.outbox.under_way() == 0);
+  bench.add(8);
+  CHECK(bench.write() == "678910111213");  // every slot is free again
+}
+
 TEST_CASE("redis: deadlines end messages, written ones with an unknown outcome") {
   Bench bench;
   bench.add(2, start + 1s);

@@ -31,3 +31,9 @@ TEST_CASE("redis: what was lost is counted where the server counts") {
   CHECK(problems::too_large({1, 2}, "s").context.find("entry 1-2") == 0);
   CHECK(problems::shards(8, 4).code == Errc::topology_mismatch);
 }
+
+TEST_CASE("redis: how long nobody listened") {
+  const Error missed = problems::missed(12, "gone");
+  CHECK(missed.code == Errc::position_lost);
+  CHECK(missed.context == "messages may have been missed for 12 ms: gone");
+}

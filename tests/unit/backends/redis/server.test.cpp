@@ -56,3 +56,8 @@ TEST_CASE("redis: what ok is worth is said, and nothing where it is worth much")
             .find("allkeys-lru") != std::string::npos);
   CHECK(warning("", "").find("INFO") == 0);
 }
+
+TEST_CASE("redis: a replica reaches its own listeners alone") {
+  CHECK(reach_warning(read_facts("redis_version:7.0.15\r\nrole:master\r\n", "")).empty());
+  CHECK_FALSE(reach_warning(read_facts("redis_version:7.0.15\r\nrole:slave\r\n", "")).empty());
+}
