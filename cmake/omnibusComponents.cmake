@@ -19,6 +19,8 @@ omnibus_component(rabbitmq PACKAGE rabbitmq-c LINK rabbitmq::rabbitmq DEBIAN lib
                   HEADERS backends/rabbitmq.hpp backends/rabbitmq/*.hpp)
 omnibus_component(kafka PACKAGE RdKafka LINK RdKafka::rdkafka DEBIAN librdkafka-dev
                   HEADERS backends/kafka.hpp backends/kafka/*.hpp)
+omnibus_component(redis PACKAGE Hiredis LINK Hiredis::hiredis DEBIAN libhiredis-dev
+                  HEADERS backends/redis_*.hpp backends/redis/*.hpp)
 omnibus_component(fmt PACKAGE fmt LINK fmt::fmt DEBIAN libfmt-dev HEADERS format.hpp)
 
 # omnibus_find_dependency(<name> <link> <problem>) finds what a component needs: leaves the target to

@@ -6,7 +6,9 @@
 
 #include <exception>
 #include <map>
+#include <omnibus/backends/kafka.hpp>
 #include <omnibus/backends/rabbitmq.hpp>
+#include <omnibus/backends/redis_streams.hpp>
 #include <omnibus/omnibus.hpp>
 #include <string>
 #include <string_view>
@@ -20,6 +22,8 @@ namespace {
 const std::map<std::string_view, int (*)(const shop::Options&)> backends{
     {"memory", shop::serve<omnibus::Memory>},
     {"rabbitmq", shop::serve<omnibus::RabbitMq>},
+    {"kafka", shop::serve<omnibus::Kafka>},
+    {"redis", shop::serve<omnibus::RedisStreams>},
 };
 
 int run(const shop::Options& options) {

@@ -53,6 +53,7 @@ struct Outgoing {
 struct Submit {
   Duration timeout{};         ///< every message has its ending by then
   bool wait_for_room = true;  ///< false: a full window fails at once
+  bool awaited = false;       ///< the caller goes on when it has the endings: do not linger for more
 };
 
 /// How a delivery ended, told to the backend.
@@ -108,7 +109,14 @@ struct Health {
   std::string detail;  ///< why it is not, or a warning such as "appendonly is off"
 };
 
+/// How much a line of a log matters.
+enum class LogLevel : std::uint8_t { error, warning, info, debug };
+/// Takes lines of a log, from many threads at once.
+using LogSink = detail::UniqueFunction<void(LogLevel, std::string_view)>;
+
 /// A broker. Constructors validate (std::invalid_argument names the field) and do no I/O.
+/// One whose client library writes a log has `void log_to(LogSink)` as well, called before anything else;
+/// no secret may be in a line.
 /// Thread safety: shared objects are safe.
 template <class B>
 concept Backend =

@@ -118,6 +118,7 @@ class Dispatcher final : private Intake {
   };
   using Lanes = detail::Lanes<Item>;
   using Items = typename Lanes::Items;
+  using Done = detail::HandedOver<Item>;
 
   /// Many more lanes than workers, so that keys seldom share one; a single worker needs a single
   /// lane and keeps the order of the whole topic.
@@ -254,20 +255,20 @@ class Dispatcher final : private Intake {
       const auto start = std::chrono::steady_clock::now();
       std::uint64_t handled = 0;
       std::size_t ran = 0;
-      for (auto& run : chunk.runs) {
-        ran += run.items.size;
-        while (run.items.first != nullptr) handled += work_on(*run.items.pop(), run, chunk.done);
+      while (auto* run = chunk.begin_run()) {
+        ran += run->items.size;
+        while (run->items.first != nullptr) handled += work_on(*run->items.pop(), *run, chunk.done);
       }
       if (handled > 0) counters_.handled.fetch_add(handled, std::memory_order_relaxed);
       const Duration took = std::chrono::steady_clock::now() - start;
-      const auto each = static_cast<std::size_t>(took.count()) / ran + 1;
+      const auto each = static_cast<std::size_t>(took.count()) / detail::larger<std::size_t>(1, ran) + 1;
       chunk.budget = detail::larger<std::size_t>(
           1, detail::smaller(static_cast<std::size_t>(slice.count()) / each, most));
     }
   }
 
   /// Returns 1 when the item was handled.
-  std::uint64_t work_on(Item& item, typename Lanes::Run& run, Items& done) {
+  std::uint64_t work_on(Item& item, typename Lanes::Run& run, Done& done) {
     if (!run.parked.empty() && !item.key().empty()) {
       for (auto& failed : run.parked) {
         if (failed.key == item.key()) return failed.items.push(&item), 0;
@@ -302,7 +303,7 @@ class Dispatcher final : private Intake {
     return result;
   }
 
-  void again(Item& item, const Error& error, typename Lanes::Run& run, Items& done) {
+  void again(Item& item, const Error& error, typename Lanes::Run& run, Done& done) {
     Delivery& delivery = *item.delivery;
     // The outermost stage turns every final error into a dead letter: what is left asks for more.
     const Duration delay = error.again() ? error.retry_after : Duration{std::chrono::seconds{1}};

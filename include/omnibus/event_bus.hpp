@@ -57,6 +57,13 @@ class EventBus {
         options_{std::move(options)} {
     require(options_.publish_timeout > Duration::zero(), "publish_timeout must be positive");
     require(options_.close_timeout >= Duration::zero(), "close_timeout must not be negative");
+    if constexpr (requires {
+                    observer.log(LogLevel::info, std::string_view{});
+                    backend_.log_to(LogSink{});
+                  }) {
+      backend_.log_to(
+          [&observer](LogLevel level, std::string_view line) { observer.log(level, line); });
+    }
   }
   /// Closes, waiting for the handlers that run, however long they take.
   ~EventBus() { (void)close(options_.close_timeout); }
@@ -136,7 +143,9 @@ class EventBus {
         finish(std::move(ready.error()));
       }
     }
-    if (!outgoing.empty()) backend_.submit(topic, outgoing, submit_options(options));
+    Submit how = submit_options(options);
+    how.awaited = true;
+    if (!outgoing.empty()) backend_.submit(topic, outgoing, how);
     ended.wait();
     for (std::size_t i = 0; i < events.size(); ++i) {
       published(topic, each[i].encoded.message, results[i]);

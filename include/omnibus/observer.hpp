@@ -18,6 +18,7 @@
 //     void given_back(const Delivery&);                     // unhandled, back to the broker
 //     void consumer(std::string_view topic, std::string_view group, const Error* problem);
 //                                       // a subscription is registered (nullptr), or why it is not
+//     void log(LogLevel, std::string_view line);            // what the broker's client library says
 //
 // `published` is called when the ending is known, which may be after the message was delivered.
 // Thread safety: hooks are called from many threads at once. They must not throw and should not

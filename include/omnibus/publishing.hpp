@@ -111,7 +111,8 @@ struct EncodedMessage {
 /// Submits one message and blocks until its ending.
 template <class B>
 Result<Receipt> submit_and_wait(B& backend, std::string_view topic, const MessageView& message,
-                                Duration delay, const Submit& how) {
+                                Duration delay, Submit how) {
+  how.awaited = true;
   Result<Receipt> result = Receipt{};
   Latch ended{1};
   Outgoing outgoing{message, delay, [&](Result<Receipt> ending) {

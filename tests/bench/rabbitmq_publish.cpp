@@ -17,7 +17,7 @@ const std::string payload(256, 'x');
 
 bench::Run twin(bench::RabbitMqCase& its) {
   const std::string queue = its.new_topic("twin");
-  bench::RabbitMqTwin client{its.url};
+  bench::RabbitMqTwin client{its.endpoint};
   client.declare(queue, its.quorum);
   client.publish(queue, payload);
   client.flush();
@@ -51,9 +51,10 @@ bench::Run bus(bench::RabbitMqCase& its) {
   return run;
 }
 
+void measure(bench::RabbitMqCase& its) { bench::compare(its, {{"", twin}}, bus); }
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::rabbitmq_main(argc, argv, "rabbitmq.publish", 50'000,
-                              [](bench::RabbitMqCase& its) { bench::compare(its, twin, bus); });
+  return bench::broker_main(argc, argv, "rabbitmq.publish", 50'000, measure);
 }

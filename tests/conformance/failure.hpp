@@ -332,6 +332,7 @@ void a_handler_may_say_when_to_come_again(F& f) {
     if (inbox.add(delivery) == 1) return ob::later(30ms);
     return {};
   });
+  registered(f, subscription);
   send(f, bus, topic, {message("1", "k"), message("2", "k")});
   inbox.wait(
       f, [](const auto& got) { return got.size() == 4; }, "4 deliveries");

@@ -23,7 +23,7 @@ namespace conformance {
 struct KafkaFixture {
   using Backend = Faulty<ob::Kafka>;
 
-  std::chrono::milliseconds deadline = std::chrono::seconds{30};
+  std::chrono::milliseconds deadline = std::chrono::seconds{60};
   std::size_t scale = 1000;
   std::uint64_t seed = 1;
   std::shared_ptr<Sabotage> sabotage = std::make_shared<Sabotage>(Fault::none);
@@ -34,7 +34,10 @@ struct KafkaFixture {
     return given;
   }
   Backend::Config config(std::string group = "g") const {
-    return {{.endpoint = endpoint(), .group = std::move(group), .session_timeout = std::chrono::seconds{6}},
+    return {{.endpoint = endpoint(),
+             .group = std::move(group),
+             .session_timeout = std::chrono::seconds{6},
+             .drain_timeout = std::chrono::seconds{6}},
             sabotage};
   }
   std::string topic() {

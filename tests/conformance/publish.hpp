@@ -288,6 +288,7 @@ void three_endings_stay_three(F& f) {
   Bus<F> bus{f.config()};
   Inbox inbox;
   const auto subscription = bus.subscribe(topic, inbox.handler());
+  registered(f, subscription);
   const auto codes_of = [&](ob::Errc code) {
     f.answer(topic, code, 4);
     for (const auto& each : try_send(f, bus, topic, numbered(4, 1))) {

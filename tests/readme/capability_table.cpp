@@ -8,14 +8,18 @@
 #include <string>
 #include <vector>
 
+#include <omnibus/backends/kafka.hpp>
 #include <omnibus/backends/rabbitmq.hpp>
+#include <omnibus/backends/redis_streams.hpp>
 #include <omnibus/omnibus.hpp>
 
 namespace {
 
 /// The backends that are there. A new backend is one more entry.
 const std::vector<omnibus::Capabilities> backends{omnibus::Memory::capabilities,
-                                                  omnibus::RabbitMq::capabilities};
+                                                  omnibus::RabbitMq::capabilities,
+                                                  omnibus::Kafka::capabilities,
+                                                  omnibus::RedisStreams::capabilities};
 
 struct Row {
   const char* guarantee;

@@ -278,6 +278,40 @@ TEST_CASE("one worker keeps the order of a whole topic, and messages without a k
   CHECK(bench.ran.get() == ids);
 }
 
+TEST_CASE("a slow handler holds up no key but those of its lane, and what is done is settled") {
+  Bench bench;
+  Gate gate;
+  constexpr std::size_t quick = 2000, keys = 40;
+  bench.start({.concurrency = 2}, [&gate](const Delivery& delivery) -> Result<> {
+    if (delivery.key() == "slow") gate.pass();
+    return {};
+  });
+  // Quick handlers make a worker take many messages at once.
+  for (std::size_t i = 0; i < quick; ++i) {
+    bench.broker.publish(message_of("quick", "k" + std::to_string(i % 10)));
+  }
+  CHECK(bench.broker.settled(quick));
+  const auto lane_of = [](const std::string& key) { return detail::hash64(key) % 128; };
+  std::size_t free = 0;
+  CHECK(bench.broker.in_poll([&](Intake&) {
+    for (std::size_t i = 0; i < keys; ++i) {
+      const std::string key = i == 3 ? "slow" : "key " + std::to_string(i);
+      if (lane_of(key) != lane_of("slow")) ++free;
+      bench.broker.publish(message_of("m", key));
+    }
+  }));
+  CHECK(free >= keys / 2);
+  // The worker of the slow one keeps the last that it did before.
+  const std::size_t wanted = quick + free - 1;
+  CHECK(eventually([&] {
+    bench.context.time.advance(2s);
+    return bench.broker.settlements().size() >= wanted;
+  }));
+  gate.open();
+  CHECK(bench.broker.settled(quick + keys));
+  bench.finish();
+}
+
 TEST_CASE("messages without a key run side by side") {
   Bench bench;
   Watched<int> inside;

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <omnibus/backend.hpp>
 #include <omnibus/backends/kafka/consumer.hpp>
@@ -74,6 +75,7 @@ class Kafka {
   explicit Kafka(Config config)
       : config_{checked(std::move(config))},
         settings_{config_.endpoint, config_.sasl, config_.tls, config_.properties},
+        logs_{kafka::secrets_of(settings_)},
         publisher_{settings_,
                    {config_.publish_window, config_.publish_window_bytes, config_.linger,
                     config_.create_topics},
@@ -87,15 +89,19 @@ class Kafka {
 
   void submit(std::string_view topic, std::span<Outgoing> messages, const Submit& how) {
     for (Outgoing& each : messages) submit_one(topic, each, how);
+    if (how.awaited) publisher_.hurry();
   }
   Result<> flush(Instant until) { return publisher_.flush(until); }
 
   Consumer consume(const SubscriptionSpec& spec) {
     require(spec.topic.size() <= longest_name, "topic has more than 230 characters");
+    require(spec.topic.find(':') == std::string::npos, "the name of a topic has no ':'");
     require(!spec.group.empty() || spec.order != Order::relaxed,
             "a reader without a group cannot be relaxed");
     return Consumer{settings_, reading(spec), publisher_, logs_};
   }
+  /// Where the lines of librdkafka's log go; nowhere unless this is said before anything else.
+  void log_to(LogSink sink) { logs_.sink = std::move(sink); }
   /// The state of the producer, which is made by the first publish.
   Health health() const { return publisher_.health(); }
   const Clock& clock() const noexcept { return clock_; }
@@ -103,7 +109,18 @@ class Kafka {
 
  private:
   struct Logs final : kafka::Callbacks {
-    void log(int, std::string_view) noexcept override {}
+    explicit Logs(std::vector<std::string> hidden) : secrets{std::move(hidden)} {}
+    /// Levels are those of syslog (RFC 5424).
+    void log(int level, std::string_view line) noexcept override {
+      if (!sink) return;
+      const LogLevel as = level <= 3   ? LogLevel::error
+                          : level == 4 ? LogLevel::warning
+                          : level <= 6 ? LogLevel::info
+                                       : LogLevel::debug;
+      sink(as, kafka::without_secrets(line, secrets));
+    }
+    LogSink sink;
+    const std::vector<std::string> secrets;
   };
 
   static void require(bool good, const char* what) {
@@ -111,7 +128,8 @@ class Kafka {
   }
 
   static Config checked(Config config) {
-    require(!config.endpoint.empty(), "endpoint names no broker");
+    require(kafka::is_broker_list(config.endpoint),
+            "endpoint is no list of brokers: write host:port, commas between");
     require(config.group.empty() || is_topic_name(config.group), "group is no name");
     require(config.partitions >= 1, "partitions must be at least 1");
     require(config.replicas == -1 || config.replicas >= 1, "replicas must be -1 or at least 1");
@@ -121,7 +139,15 @@ class Kafka {
     require(config.publish_window >= 1, "publish_window must be at least 1");
     require(config.sasl.mechanism.empty() == config.sasl.user.empty(),
             "sasl.mechanism and sasl.user go together");
-    require(config.tls.on || (config.tls.ca.empty() && config.tls.certificate.empty()),
+    require(config.sasl.mechanism != "PLAIN" || config.tls.on || config.sasl.allow_plaintext ||
+                kafka::is_loopback(config.endpoint),
+            "sasl.mechanism PLAIN shows the password to whoever listens: turn on tls, or say "
+            "sasl.allow_plaintext");
+    require(config.sasl.password.empty() || !config.sasl.user.empty(),
+            "sasl.password is there without sasl.user");
+    const kafka::Tls& tls = config.tls;
+    require(tls.on || (tls.ca.empty() && tls.certificate.empty() && tls.key.empty() &&
+                       tls.key_password.empty()),
             "tls.on must be set for what else tls says");
     return config;
   }

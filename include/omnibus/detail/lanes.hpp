@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <omnibus/detail/queue.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/unique_function.hpp>
 #include <omnibus/time.hpp>
@@ -18,55 +19,10 @@
 // The lanes of a subscription: many serial queues, a few workers. A key always maps to the same lane
 // and a lane is worked by one worker at a time, so that messages of a key are handled one at a time
 // and in order, while any idle worker takes any lane that has work. One lock is taken for a batch,
-// never for a message, and never held while a handler runs.
+// never for a message, and never held while a handler runs. A worker takes along more than one lane;
+// when one handler turns out to be slow, the others are taken back from it.
 
 namespace omnibus::detail {
-
-/// A singly linked queue of items, threaded through `item->next`.
-template <class Item>
-struct Queue {
-  Item* first = nullptr;
-  Item* last = nullptr;
-  std::size_t size = 0;
-
-  void push(Item* item) noexcept {
-    item->next = nullptr;
-    (first ? last->next : first) = item;
-    last = item;
-    ++size;
-  }
-  Item* pop() noexcept {
-    Item* item = first;
-    first = item->next;
-    --size;
-    return item;
-  }
-  /// Puts all of `other` behind.
-  void append(Queue other) noexcept {
-    if (other.first == nullptr) return;
-    (first ? last->next : first) = other.first;
-    last = other.last;
-    size += other.size;
-  }
-  /// Takes the first `count` items, or all.
-  Queue take(std::size_t count) noexcept {
-    if (count >= size) return std::exchange(*this, {});
-    Queue head;
-    while (head.size < count) head.push(pop());
-    return head;
-  }
-  /// Takes the items for which `wanted` holds, in order.
-  template <class Wanted>
-  Queue extract(Wanted wanted) {
-    Queue out, rest;
-    while (first != nullptr) {
-      Item* item = pop();
-      (wanted(*item) ? out : rest).push(item);
-    }
-    *this = rest;
-    return out;
-  }
-};
 
 /// `Item` has `Item* next`, `std::size_t lane` and `std::string_view key() const`.
 /// Thread safety: shared objects are safe. Bounded: holds what it is given, and that is bounded by
@@ -88,11 +44,28 @@ class Lanes {
     Items items;
     std::vector<Parked> parked;  ///< keys that failed during this run
   };
-  /// What a worker holds between two visits.
-  struct Chunk {
-    std::vector<Run> runs;
-    Items done;
+  /// What a worker holds between two visits. Its runs may be taken back until they begin, and what is
+  /// done at any time.
+  class Chunk {
+   public:
+    HandedOver<Item> done;
     std::size_t budget = 1;  ///< how many items to take at most
+
+    /// For the worker: the next run, which is its own from now on. nullptr: there is no more.
+    Run* begin_run() noexcept {
+      const std::size_t index = begun_.fetch_add(1, std::memory_order_acq_rel);
+      return index < runs_.size() ? &runs_[index] : nullptr;
+    }
+
+   private:
+    friend class Lanes;
+    static constexpr std::size_t none = SIZE_MAX / 2;
+
+    std::vector<Run> runs_;
+    std::atomic<std::size_t> begun_{0};
+    std::size_t size_ = 0;              ///< items that were taken
+    Instant look_at_ = Instant::max();  ///< when to look whether it takes long
+    Duration look_every_{};
   };
 
   /// `wake` is called, on a worker's thread, when the dispatcher waits and something is done.
@@ -104,11 +77,12 @@ class Lanes {
   /// What the dispatcher gets at each turn.
   struct Turn {
     Items done;
-    Instant due = Instant::max();  ///< when the next parked key goes on
+    Instant due = Instant::max();  ///< when to come again, even if nothing happens
   };
 
   /// For the dispatcher: adds a batch, lets the keys go on whose time has come, and takes what is
-  /// done. When nothing is done, the next item that is done or parked calls `wake`.
+  /// done, and back what has waited too long behind a slow handler. When nothing is done, the next item
+  /// that is done or parked calls `wake`.
   Turn exchange(Items batch, Instant now) {
     Turn turn;
     std::size_t to_wake = 0;
@@ -118,10 +92,13 @@ class Lanes {
         unpark(timers_.extract(timers_.begin()).mapped(), now);
       }
       while (batch.first != nullptr) add(batch.pop());
+      turn.due = look_after_slow(now);
       turn.done = std::exchange(done_, {});
-      if (!timers_.empty()) turn.due = timers_.begin()->first;
+      if (!timers_.empty()) turn.due = smaller(turn.due, timers_.begin()->first);
       waiting_ = turn.done.first == nullptr;
       to_wake = smaller(idle_, ready_count_);
+      // Who is woken may take along more than one lane.
+      if (to_wake > 0 && queued_ > 1) turn.due = smaller(turn.due, after(now, first_look));
     }
     for (; to_wake > 0; --to_wake) work_.notify_one();
     return turn;
@@ -131,6 +108,7 @@ class Lanes {
   template <class Wanted>
   Items withdraw(Wanted wanted) {
     std::lock_guard lock{mutex_};
+    for (Chunk* chunk : held_) take_back(*chunk);
     Items out;
     for (Lane& lane : lanes_) {
       queued_ -= lane.items.size;
@@ -151,13 +129,13 @@ class Lanes {
   bool next(Chunk& chunk) {
     bool wake = false;
     std::unique_lock lock{mutex_};
-    if (!chunk.runs.empty()) wake = finish(chunk);
+    if (!chunk.runs_.empty()) wake = finish(chunk);
     if (wake) {
       lock.unlock();
       wake_();
       lock.lock();
     }
-    while (chunk.runs.empty()) {
+    while (chunk.runs_.empty()) {
       while (ready_count_ == 0 && !closed_) {
         ++idle_;
         work_.wait(lock);
@@ -230,34 +208,79 @@ class Lanes {
     activate(index);
   }
 
-  /// Returns whether the dispatcher is to be woken.
+  /// The worker is done with it. Returns whether the dispatcher is to be woken.
   bool finish(Chunk& chunk) {
-    bool news = chunk.done.first != nullptr;
-    for (Run& run : chunk.runs) {
-      Lane& lane = lanes_[run.lane];
-      for (Parked& parked : run.parked) {
-        if (!parked.key.empty()) {
-          queued_ -= lane.items.size;
-          parked.items.append(
-              lane.items.extract([&](const Item& item) { return item.key() == parked.key; }));
-          queued_ += lane.items.size;
-        }
-        parked_items_ += parked.items.size;
-        timers_.emplace(parked.due, run.lane);
-        lane.parked.push_back(std::move(parked));
-        news = true;
-      }
-      lane.active = false;
-      if (lane.items.first != nullptr) activate(run.lane);
-    }
-    chunk.runs.clear();
-    done_.append(std::exchange(chunk.done, {}));
+    std::erase(held_, &chunk);
+    const Items done = chunk.done.take_all();
+    bool news = done.first != nullptr;
+    for (Run& run : chunk.runs_) news |= finish(run);
+    chunk.runs_.clear();
+    done_.append(done);
     return news && std::exchange(waiting_, false);
+  }
+
+  /// Returns whether keys of it were parked.
+  bool finish(Run& run) {
+    if (run.lane == nowhere) return false;
+    Lane& lane = lanes_[run.lane];
+    for (Parked& parked : run.parked) {
+      if (!parked.key.empty()) {
+        queued_ -= lane.items.size;
+        parked.items.append(
+            lane.items.extract([&](const Item& item) { return item.key() == parked.key; }));
+        queued_ += lane.items.size;
+      }
+      parked_items_ += parked.items.size;
+      timers_.emplace(parked.due, run.lane);
+      lane.parked.push_back(std::move(parked));
+    }
+    lane.active = false;
+    if (lane.items.first != nullptr) activate(run.lane);
+    run.lane = nowhere;
+    return !run.parked.empty();
+  }
+
+  /// Takes from a worker what it has not begun and what it has done, whatever it is doing.
+  void take_back(Chunk& chunk) {
+    const std::size_t begun = chunk.begun_.exchange(Chunk::none, std::memory_order_acq_rel);
+    if (begun < Chunk::none) {
+      // The last that has begun is the worker's: it may still be at it.
+      for (std::size_t index = 0; index < chunk.runs_.size(); ++index) {
+        Run& run = chunk.runs_[index];
+        if (index + 1 == begun || run.lane == nowhere) continue;
+        queued_ += run.items.size;
+        run.items.append(std::exchange(lanes_[run.lane].items, {}));
+        lanes_[run.lane].items = std::exchange(run.items, {});
+        finish(run);
+      }
+    }
+    done_.append(chunk.done.take());
+  }
+
+  /// Takes back what workers have held for too long. Returns when to look again.
+  Instant look_after_slow(Instant now) {
+    Instant next = Instant::max();
+    for (Chunk* chunk : held_) {
+      if (chunk->size_ == 1) continue;  // there is nothing to take from it
+      if (chunk->look_at_ <= now) {
+        take_back(*chunk);
+        chunk->look_every_ = smaller<Duration>(chunk->look_every_ * 2, last_look);
+        chunk->look_at_ = after(now, chunk->look_every_);
+      } else if (chunk->look_at_ == Instant::max()) {
+        chunk->look_every_ = first_look;
+        chunk->look_at_ = after(now, first_look);
+      }
+      next = smaller(next, chunk->look_at_);
+    }
+    return next;
   }
 
   void take(Chunk& chunk) {
     const std::size_t share = larger<std::size_t>(1, queued_ / workers_);
     std::size_t budget = smaller(chunk.budget, share);
+    chunk.begun_.store(0, std::memory_order_relaxed);
+    chunk.look_at_ = Instant::max();
+    chunk.size_ = 0;
     while (budget > 0 && ready_count_ > 0) {
       Run run;
       run.lane = ready_[ready_first_];
@@ -268,15 +291,22 @@ class Lanes {
         lanes_[run.lane].active = false;
         continue;
       }
+      chunk.size_ += run.items.size;
       budget -= run.items.size;
       queued_ -= run.items.size;
-      chunk.runs.push_back(std::move(run));
+      chunk.runs_.push_back(std::move(run));
     }
+    if (!chunk.runs_.empty()) held_.push_back(&chunk);
   }
+
+  static constexpr std::size_t nowhere = SIZE_MAX;
+  static constexpr Duration first_look = std::chrono::milliseconds{2};
+  static constexpr Duration last_look = std::chrono::seconds{1};
 
   mutable std::mutex mutex_;
   std::condition_variable work_;
   std::vector<Lane> lanes_;
+  std::vector<Chunk*> held_;  ///< by workers
   std::vector<std::size_t> ready_;  ///< a ring: lanes with work that no worker holds
   std::size_t ready_first_ = 0;
   std::size_t ready_count_ = 0;

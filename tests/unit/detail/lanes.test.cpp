@@ -52,17 +52,17 @@ std::vector<int> numbers(const Items& items) {
 
 /// Does everything in the chunk.
 void do_all(Lanes::Chunk& chunk, std::vector<int>& done) {
-  for (Lanes::Run& run : chunk.runs) {
-    while (run.items.first != nullptr) {
-      Item* item = run.items.pop();
+  while (Lanes::Run* run = chunk.begin_run()) {
+    while (run->items.first != nullptr) {
+      Item* item = run->items.pop();
       done.push_back(item->number);
       chunk.done.push(item);
     }
   }
 }
 
-/// Parks the key of the run's next item until `due`, as the dispatcher does.
-void park_next(Lanes::Run& run, Instant due) {
+/// Begins the next run and parks the key of its next item until `due`, as the dispatcher does.
+Lanes::Run& park_next(Lanes::Run& run, Instant due) {
   Item* item = run.items.pop();
   Lanes::Parked parked{item->key(), due, {}};
   parked.items.push(item);
@@ -70,34 +70,23 @@ void park_next(Lanes::Run& run, Instant due) {
     parked.items.push(run.items.pop());
   }
   run.parked.push_back(std::move(parked));
+  return run;
+}
+Lanes::Run& park_next(Lanes::Chunk& chunk, Instant due) {
+  Lanes::Run* run = chunk.begin_run();
+  REQUIRE(run != nullptr);
+  return park_next(*run, due);
+}
+
+/// Takes and does `count` items, one by one, and leaves the last in the worker's hands.
+void do_some(Lanes& lanes, Lanes::Chunk& chunk, std::vector<int>& order, int count) {
+  for (chunk.budget = 1; count > 0; --count) {
+    REQUIRE(lanes.next(chunk));
+    do_all(chunk, order);
+  }
 }
 
 }  // namespace
-
-TEST_CASE("a queue keeps its order through push, append, take and extract") {
-  Maker maker;
-  Items queue = maker.items("a", 0, 5);
-  CHECK(queue.size == 5);
-  Items more = maker.items("a", 5, 2);
-  queue.append(more);
-  queue.append({});
-  CHECK(numbers(queue) == std::vector{0, 1, 2, 3, 4, 5, 6});
-  const Items head = queue.take(2);
-  CHECK(numbers(head) == std::vector{0, 1});
-  const Items odd = queue.extract([](const Item& item) { return item.number % 2 == 1; });
-  CHECK(numbers(odd) == std::vector{3, 5});
-  CHECK(numbers(queue) == std::vector{2, 4, 6});
-  CHECK(queue.size == 3);
-  queue.push(maker.item("a", 9));
-  CHECK(numbers(queue) == std::vector{2, 4, 6, 9});
-  const Items all = queue.take(100);
-  CHECK(all.size == 4);
-  CHECK(queue.first == nullptr);
-  CHECK(queue.size == 0);
-  Items none;
-  CHECK(none.take(0).size == 0);
-  CHECK(none.extract([](const Item&) { return true; }).size == 0);
-}
 
 TEST_CASE("items of a lane come out in the order they went in, and come back when done") {
   Maker maker;
@@ -155,13 +144,13 @@ TEST_CASE("a lane that a worker holds is given to no other") {
   Lanes::Chunk second;
   second.budget = 100;
   REQUIRE(lanes.next(second));
-  REQUIRE(second.runs.size() == 1);
-  CHECK(second.runs[0].lane == 1);
+  CHECK(second.begin_run()->lane == 1);
+  CHECK(second.begin_run() == nullptr);
   std::vector<int> done;
   do_all(first, done);
   lanes.close();
   REQUIRE(lanes.next(first));  // gives lane 0 back, and takes it again
-  CHECK(first.runs[0].lane == 0);
+  CHECK(first.begin_run()->lane == 0);
 }
 
 TEST_CASE("ready lanes take turns") {
@@ -172,9 +161,9 @@ TEST_CASE("ready lanes take turns") {
   std::vector<std::size_t> turns;
   for (int i = 0; i < 9; ++i) {
     REQUIRE(lanes.next(chunk));
-    turns.push_back(chunk.runs[0].lane);
-    std::vector<int> done;
-    do_all(chunk, done);
+    Lanes::Run& run = *chunk.begin_run();
+    turns.push_back(run.lane);
+    while (run.items.first != nullptr) chunk.done.push(run.items.pop());
   }
   CHECK(turns == std::vector<std::size_t>{0, 1, 2, 0, 1, 2, 0, 1, 2});
 }
@@ -191,12 +180,11 @@ TEST_CASE("a parked key waits for its time with all that comes behind it; other 
   Lanes::Chunk chunk;
   chunk.budget = 1;
   REQUIRE(lanes.next(chunk));
-  park_next(chunk.runs[0], start + 10s);
+  park_next(chunk, start + 10s);
   std::vector<int> order;
-  chunk.budget = 100;
-  REQUIRE(lanes.next(chunk));
+  do_some(lanes, chunk, order, 1);
   CHECK(lanes.waiting() == 2);
-  do_all(chunk, order);
+  do_some(lanes, chunk, order, 1);
   CHECK(order == std::vector{2, 4});
 
   Items later;
@@ -211,8 +199,7 @@ TEST_CASE("a parked key waits for its time with all that comes behind it; other 
 
   CHECK(lanes.exchange({}, start + 10s).due == Instant::max());
   CHECK(lanes.waiting() == 0);
-  REQUIRE(lanes.next(chunk));
-  do_all(chunk, order);
+  do_some(lanes, chunk, order, 3);
   CHECK(order == std::vector{2, 4, 6, 1, 3, 5});
 }
 
@@ -223,7 +210,7 @@ TEST_CASE("what is unparked stands before what came later") {
   Lanes::Chunk chunk;
   chunk.budget = 100;
   REQUIRE(lanes.next(chunk));
-  park_next(chunk.runs[0], start + 1s);           // 1, 2 and 3
+  park_next(chunk, start + 1s);           // 1, 2 and 3
   lanes.exchange(maker.items("a", 4, 2), start);  // before the worker has said that a is parked
   lanes.exchange(maker.items("b", 6, 1), start);
   std::vector<int> order;
@@ -246,7 +233,7 @@ TEST_CASE("items without a key do not wait for one that failed") {
   lanes.exchange(maker.items("", 1, 1), start);
   Lanes::Chunk chunk;
   REQUIRE(lanes.next(chunk));
-  park_next(chunk.runs[0], start + 10s);
+  park_next(chunk, start + 10s);
   lanes.exchange(maker.items("", 2, 2), start);
   std::vector<int> order;
   chunk.budget = 100;
@@ -269,7 +256,8 @@ TEST_CASE("several keys of a lane are parked and due one by one") {
   Lanes::Chunk chunk;
   chunk.budget = 100;
   REQUIRE(lanes.next(chunk));
-  for (int i = 0; i < 4; ++i) park_next(chunk.runs[0], start + std::chrono::seconds{4 - i});
+  Lanes::Run& run = park_next(chunk, start + 4s);
+  for (int i = 1; i < 4; ++i) park_next(run, start + std::chrono::seconds{4 - i});
   lanes.close();
   CHECK_FALSE(lanes.next(chunk));
   std::vector<int> order;
@@ -292,20 +280,21 @@ TEST_CASE("withdraw takes what has not started, queued or parked, in order") {
   Lanes::Chunk chunk;
   chunk.budget = 1;
   REQUIRE(lanes.next(chunk));
-  park_next(chunk.runs[0], start + 10s);  // 1, and then what is behind it
-  REQUIRE(lanes.next(chunk));             // holds 11
+  park_next(chunk, start + 10s);  // 1, and then what is behind it
+  REQUIRE(lanes.next(chunk));
+  Lanes::Run& run = *chunk.begin_run();  // is at 11
   CHECK(lanes.waiting() == 4);
   const Items out = lanes.withdraw([](const Item& item) { return item.number != 3; });
   CHECK(out.size == 5);
   const std::vector<int> all = numbers(out);
   CHECK(std::set<int>(all.begin(), all.end()) == std::set{1, 2, 4, 12, 13});
   CHECK(lanes.waiting() == 1);
-  std::vector<int> order;
-  do_all(chunk, order);
+  CHECK(run.items.first->number == 11);
+  chunk.done.push(run.items.pop());
   lanes.exchange({}, start + 10s);
-  REQUIRE(lanes.next(chunk));
-  do_all(chunk, order);
-  CHECK(order == std::vector{11, 3});
+  std::vector<int> order;
+  do_some(lanes, chunk, order, 1);
+  CHECK(order == std::vector{3});
   CHECK(lanes.withdraw([](const Item&) { return true; }).size == 0);
 }
 
@@ -361,11 +350,66 @@ TEST_CASE("a dispatcher that waits is woken when a key was parked, to learn when
   lanes.exchange(maker.items("a", 1, 1), start);
   Lanes::Chunk chunk;
   REQUIRE(lanes.next(chunk));
-  park_next(chunk.runs[0], start + 1s);
+  park_next(chunk, start + 1s);
   lanes.close();
   CHECK_FALSE(lanes.next(chunk));
   CHECK(woken == 1);
   CHECK(lanes.exchange({}, start).due == start + 1s);
+}
+
+TEST_CASE("what waits behind a slow handler goes to other workers, and what is done comes back") {
+  Maker maker;
+  Lanes lanes{4, 1, [] {}};
+  for (std::size_t lane = 0; lane < 4; ++lane) {
+    lanes.exchange(maker.items(std::to_string(lane), static_cast<int>(lane) * 10, 2, lane), start);
+  }
+  Lanes::Chunk slow;
+  slow.budget = 100;
+  REQUIRE(lanes.next(slow));
+  park_next(slow, start + 10s);  // lane 0: both items
+  Lanes::Run& fast = *slow.begin_run();
+  while (fast.items.first != nullptr) slow.done.push(fast.items.pop());
+  Lanes::Run& hangs = *slow.begin_run();
+  Item* held = hangs.items.pop();
+  CHECK(held->number == 20);
+
+  CHECK(lanes.exchange({}, start).due == start + 2ms);
+  CHECK(lanes.exchange({}, start + 1ms).done.size == 0);  // it may yet end soon
+  lanes.exchange(maker.items("3", 32, 1, 3), start + 1ms);
+  const Lanes::Turn turn = lanes.exchange({}, start + 2ms);
+  CHECK(numbers(turn.done) == std::vector{10});  // the last one stays until the chunk is given back
+  CHECK(turn.due == start + 6ms);                // it is looked at less and less often
+  CHECK(lanes.waiting() == 2);
+
+  lanes.exchange(maker.items("2", 22, 1, 2), start + 3ms);
+  lanes.exchange(maker.items("1", 12, 1, 1), start + 3ms);
+  Lanes::Chunk other;
+  std::vector<int> order;
+  do_some(lanes, other, order, 4);
+  CHECK(order == std::vector{30, 12, 31, 32});  // lane 2 is held, and lane 3 kept its order
+
+  slow.done.push(held);
+  while (hangs.items.first != nullptr) slow.done.push(hangs.items.pop());
+  CHECK(slow.begin_run() == nullptr);
+  slow.budget = 1;
+  REQUIRE(lanes.next(slow));
+  CHECK(slow.begin_run()->items.pop()->number == 22);
+  CHECK(numbers(lanes.exchange({}, start + 4ms).done) == std::vector{30, 12, 31, 11, 20, 21});
+}
+
+TEST_CASE("a chunk that was not begun is taken back whole") {
+  Maker maker;
+  Lanes lanes{2, 1, [] {}};
+  lanes.exchange(maker.items("a", 1, 2, 0), start);
+  lanes.exchange(maker.items("b", 3, 2, 1), start);
+  Lanes::Chunk chunk;
+  chunk.budget = 100;
+  REQUIRE(lanes.next(chunk));
+  CHECK(lanes.withdraw([](const Item&) { return true; }).size == 4);
+  CHECK(chunk.begin_run() == nullptr);
+  lanes.exchange(maker.items("a", 5, 1, 0), start);
+  REQUIRE(lanes.next(chunk));
+  CHECK(chunk.begin_run()->items.pop()->number == 5);
 }
 
 TEST_CASE("closing lets workers finish what is there, then ends them") {
@@ -392,8 +436,8 @@ TEST_CASE("closing lets workers finish what is there, then ends them") {
 
 namespace {
 
-/// A dispatcher and some workers over random keys: items fail at random and are parked, and a part
-/// is withdrawn and put back. Counts what is not as it should be.
+/// A dispatcher and some workers over random keys: items fail at random and are parked, and every other
+/// turn takes back what workers have not begun. Counts what is not as it should be.
 struct Chaos {
   std::size_t lane_count;
   int workers;
@@ -426,11 +470,11 @@ struct Chaos {
       Lanes::Chunk chunk;
       while (lanes.next(chunk)) {
         chunk.budget = 1 + fate() % 16;
-        for (Lanes::Run& run : chunk.runs) {
-          while (run.items.first != nullptr) {
-            Item* item = run.items.pop();
+        while (Lanes::Run* run = chunk.begin_run()) {
+          while (run->items.first != nullptr) {
+            Item* item = run->items.pop();
             bool behind = false;
-            for (Lanes::Parked& parked : run.parked) {
+            for (Lanes::Parked& parked : run->parked) {
               if (parked.key != item->key()) continue;
               parked.items.push(item);
               behind = true;
@@ -445,9 +489,9 @@ struct Chaos {
             busy[key].store(false);
             if (fails) {
               Lanes::Parked parked{
-                  item->key(), start + Duration{static_cast<int>(fate() % 50)}, {}};
+                  item->key(), start + 100us * static_cast<int>(fate() % 50), {}};
               parked.items.push(item);
-              run.parked.push_back(std::move(parked));
+              run->parked.push_back(std::move(parked));
             } else {
               chunk.done.push(item);
             }
@@ -464,7 +508,7 @@ struct Chaos {
     const auto deadline = std::chrono::steady_clock::now() + patience;
     while (done < items.size() && std::chrono::steady_clock::now() < deadline) {
       const int before = news.get();
-      now += 1ns;
+      now += 1ms;
       Items batch;
       for (std::size_t most = random() % 20; most > 0 && given < items.size(); --most) {
         batch.push(&items[given++]);

@@ -79,6 +79,7 @@ inline Errc errc_of(rd_kafka_resp_err_t code) noexcept {
     case RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM:
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED: return Errc::access_denied;
     case RD_KAFKA_RESP_ERR__TRANSPORT:
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
@@ -98,6 +99,17 @@ inline Errc errc_of(rd_kafka_resp_err_t code) noexcept {
     case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
     case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
     case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS:
+    case RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NOT_CONTROLLER:
+    case RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH:
+    case RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_PREFERRED_LEADER_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT:
+    case RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS:
+    case RD_KAFKA_RESP_ERR_THROTTLING_QUOTA_EXCEEDED:
     case RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR: return Errc::unavailable;
     case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND: return Errc::outcome_unknown;
     case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
@@ -117,14 +129,6 @@ inline Error to_error(rd_kafka_resp_err_t code, std::string operation, std::stri
   std::string context{detail.empty() ? std::string_view{rd_kafka_err2str(code)} : detail};
   context.append(" (").append(text_of(rd_kafka_err2name(code))).append(")");
   return Error::make(errc_of(code), std::move(operation), std::move(context));
-}
-
-/// What is wrong, and, where it is that all brokers are down, what was last said of one of them.
-inline std::string why_down(rd_kafka_resp_err_t code, std::string_view said,
-                            std::string_view of_one) {
-  std::string why{said};
-  if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || of_one.empty()) return why;
-  return why.append("; ").append(of_one);
 }
 
 }  // namespace omnibus::kafka

@@ -1,23 +1,20 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <omnibus/backends/kafka/client.hpp>
 #include <omnibus/backends/kafka/producer.hpp>
+#include <omnibus/backends/kafka/refill.hpp>
 #include <omnibus/backends/kafka/settings.hpp>
+#include <omnibus/detail/wakeup.hpp>
 #include <omnibus/result.hpp>
 #include <omnibus/subscription_spec.hpp>
 
@@ -36,29 +33,6 @@ struct Reading {
   Duration drain_timeout{};
 };
 
-/// An eventfd that librdkafka writes to when a queue is no longer empty.
-class QueueBell {
- public:
-  QueueBell() : fd_{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)} {
-    if (fd_ < 0) throw std::system_error{errno, std::generic_category(), "omnibus: eventfd"};
-  }
-  ~QueueBell() { ::close(fd_); }
-  QueueBell(const QueueBell&) = delete;
-
-  int fd() const noexcept { return fd_; }
-  void hear(rd_kafka_queue_t* queue) const {
-    constexpr std::uint64_t one = 1;
-    rd_kafka_queue_io_event_enable(queue, fd_, &one, sizeof one);
-  }
-  void clear() const noexcept {
-    std::uint64_t count = 0;
-    (void)!::read(fd_, &count, sizeof count);
-  }
-
- private:
-  const int fd_;
-};
-
 /// One consumer. Thread safety: one thread at a time.
 class GroupClient {
  public:
@@ -67,18 +41,21 @@ class GroupClient {
     rd_kafka_poll_set_consumer(client_.get());
     answers_ = Queue{rd_kafka_queue_new(client_.get())};
     events_ = Queue{rd_kafka_queue_get_consumer(client_.get())};
-    bell_.hear(answers_.get());
-    bell_.hear(events_.get());
+    hear(answers_.get());
+    hear(events_.get());
+    if (Refill::is_needed()) refill_.emplace(client_.get());
   }
   ~GroupClient() {
     empty_retired();
+    refill_.reset();
     topic_.reset();
     answers_.reset();
     events_.reset();
   }
   GroupClient(const GroupClient&) = delete;
 
-  /// Throws std::invalid_argument where the settings are wrong. `callbacks` may be missing.
+  /// Throws std::invalid_argument where the settings are wrong. Without `callbacks`, nothing
+  /// is heard of it.
   static rd_kafka_t* make(const Settings& settings, const Reading& reading, Callbacks* callbacks) {
     ConfBuilder conf;
     conf.add(settings)
@@ -89,14 +66,21 @@ class GroupClient {
         .set("allow.auto.create.topics", "false")
         .set("session.timeout.ms", reading.session_timeout)
         .set("topic.metadata.refresh.interval.ms", std::chrono::seconds{1})
-        .set_if("group.instance.id", reading.member);
+        .set_if("group.instance.id", reading.member)
+        .leave("enabled_events");
     // Fetched and not taken, for each partition.
     conf.set_default(settings.properties, "queued.max.messages.kbytes", "8192");
+    // One request at a time is under way to a broker: when full queues have been emptied, it may be one
+    // that waits for news of empty partitions.
+    conf.set_default(settings.properties, "fetch.wait.max.ms", "100");
+    if (!Refill::is_needed()) {
+      conf.set_default(settings.properties, "fetch.queue.backoff.ms", "10");
+    }
     // Cooperative rebalances lose assignments, or loop, before librdkafka 2.6.1 (its changelog).
     conf.set_default(settings.properties, "partition.assignment.strategy",
                      rd_kafka_version() >= 0x020601ff ? "cooperative-sticky" : "range,roundrobin");
     conf.add(settings.properties).serve_consumer();
-    if (callbacks != nullptr) conf.call(*callbacks);
+    callbacks != nullptr ? conf.call(*callbacks) : conf.quiet();
     return conf.make(RD_KAFKA_CONSUMER, secrets_of(settings));
   }
 
@@ -107,7 +91,7 @@ class GroupClient {
 
   rd_kafka_t* get() const noexcept { return client_.get(); }
   /// Can be read when there is something to take.
-  int fd() const noexcept { return bell_.fd(); }
+  int fd() const noexcept { return bell_.get(); }
   void woken() const noexcept { bell_.clear(); }
 
   /// Serves callbacks; what else comes is a problem.
@@ -167,12 +151,17 @@ class GroupClient {
     return true;
   }
 
+  /// Records were taken from the queue of a partition.
+  void taken(Taken& all, const std::string& topic, std::int32_t partition) {
+    if (refill_) refill_->taken(all, topic, partition);
+  }
+
   /// The queue of a partition, apart from all others.
   Queue detach(const rd_kafka_topic_partition_t& what) const {
     Queue queue{rd_kafka_queue_get_partition(client_.get(), what.topic, what.partition)};
     if (!queue) return queue;
     rd_kafka_queue_forward(queue.get(), nullptr);
-    bell_.hear(queue.get());
+    hear(queue.get());
     return queue;
   }
 
@@ -260,6 +249,11 @@ class GroupClient {
   }
 
  private:
+  /// The bell rings when the queue is no longer empty.
+  void hear(rd_kafka_queue_t* queue) const {
+    constexpr std::uint64_t one = 1;
+    rd_kafka_queue_io_event_enable(queue, bell_.get(), &one, sizeof one);
+  }
   /// A consumer that was not closed dies without a word, like its process.
   static void destroy(rd_kafka_t* client) noexcept {
     rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
@@ -268,13 +262,14 @@ class GroupClient {
     return text_of(rd_kafka_rebalance_protocol(client_.get())) == "COOPERATIVE";
   }
 
-  const QueueBell bell_;
+  const omnibus::detail::EventFd bell_;
   Owned<rd_kafka_t, destroy> client_;
   Queue answers_;
   Queue events_;
   Topic topic_;
   std::vector<Queue> retired_;
   std::optional<Result<>> answer_;
+  std::optional<Refill> refill_;
 };
 
 }  // namespace omnibus::kafka

@@ -24,7 +24,7 @@ class Marks {
   /// What was written beside the offset `base`. Any other text marks nothing.
   Marks(std::int64_t base, std::string_view text) : base_{base} {
     if (!text.starts_with(prefix)) return;
-    for (const char letter : text.substr(prefix.size())) {
+    for (const char letter : text.substr(prefix.size(), most)) {
       const std::size_t bits = letters.find(letter);
       if (bits == std::string_view::npos) {
         bits_.clear();
@@ -49,9 +49,11 @@ class Marks {
   /// Calls `f` with each marked offset, in order.
   template <class F>
   void for_all(F f) const {
-    const auto end = base_ + static_cast<std::int64_t>(bits_.size() * 6);
-    for (std::int64_t offset = base_; offset < end; ++offset) {
-      if (contains(offset)) f(offset);
+    for (std::size_t ahead = 0; ahead < bits_.size() * 6; ++ahead) {
+      if ((bits_[ahead / 6] >> (ahead % 6) & 1) == 0) continue;
+      // Of an offset that is hostile, the last ones are none.
+      if (ahead > static_cast<std::size_t>(INT64_MAX - base_)) return;
+      f(base_ + static_cast<std::int64_t>(ahead));
     }
   }
   /// Empty when nothing is marked.

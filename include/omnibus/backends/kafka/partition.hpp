@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <queue>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +14,7 @@
 #include <omnibus/backends/kafka/client.hpp>
 #include <omnibus/backends/kafka/progress.hpp>
 #include <omnibus/backends/kafka/record.hpp>
+#include <omnibus/backends/kafka/refill.hpp>
 #include <omnibus/headers.hpp>
 #include <omnibus/message.hpp>
 
@@ -97,12 +99,16 @@ struct Partition {
     return assigned && progress.committable() != Progress::none && progress.finished() != committed;
   }
 
+  struct DueLater {
+    bool operator()(const Held* a, const Held* b) const noexcept { return a->due > b->due; }
+  };
+
   const std::string* topic = nullptr;  ///< as Kafka names it
-  std::size_t tier = 0;                ///< of waiting messages; meaningless where they do not wait
   bool waits = false;                  ///< its messages wait until they are due
   std::int32_t number = 0;             ///< in its topic
   std::int32_t id = 0;                 ///< among all of the subscription
   Queue queue;
+  Taken taken;
   Progress progress;
   std::uint64_t committed = never;         ///< how many were done when we last committed
   std::uint64_t committing = 0;            ///< and at the commit that is under way
@@ -110,7 +116,7 @@ struct Partition {
   std::int64_t expected = Progress::none;  ///< the offset that should come next; none: any
   std::size_t held = 0;                    ///< records that are not settled
   bool assigned = true;
-  std::vector<Held*> waiting;              ///< a heap: what is due first stands first
+  std::priority_queue<Held*, std::vector<Held*>, DueLater> waiting;  ///< what is due first is on top
 };
 
 /// Where records that have come are kept.

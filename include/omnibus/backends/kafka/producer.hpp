@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <omnibus/backends/kafka/client.hpp>
@@ -45,8 +46,7 @@ struct Record {
   explicit Record(const rd_kafka_message_t& sent)
       : key{static_cast<const char*>(sent.key), sent.key_len},
         payload{static_cast<const char*>(sent.payload), sent.len} {
-    rd_kafka_timestamp_type_t type{};
-    time = rd_kafka_message_timestamp(&sent, &type);
+    time = time_of(sent);
     rd_kafka_headers_t* found = nullptr;
     if (rd_kafka_message_headers(&sent, &found) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
     const char* name = nullptr;
@@ -62,6 +62,17 @@ struct Record {
     }
   }
   RecordView view() const noexcept { return {key, payload, time, envelope, headers}; }
+
+ private:
+  /// librdkafka tells no time of what failed, though it has it.
+  static std::int64_t time_of(const rd_kafka_message_t& sent) noexcept {
+    auto& message = const_cast<rd_kafka_message_t&>(sent);
+    const auto code = std::exchange(message.err, RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_timestamp_type_t type{};
+    const std::int64_t time = rd_kafka_message_timestamp(&sent, &type);
+    message.err = code;
+    return time;
+  }
 };
 
 /// What is known of a topic.
@@ -150,7 +161,8 @@ class Producer {
   ~Producer() { events_.reset(); }
   Producer(const Producer&) = delete;
 
-  /// Throws std::invalid_argument where the settings are wrong. `callbacks` may be missing.
+  /// Throws std::invalid_argument where the settings are wrong. Without `callbacks`, nothing
+  /// is heard of it.
   static rd_kafka_t* make(const Settings& settings, Duration linger, Callbacks* callbacks) {
     ConfBuilder conf;
     conf.add(settings)
@@ -163,8 +175,10 @@ class Producer {
         .set("queue.buffering.max.kbytes", "2147483647")
         .set("message.max.bytes", "100000000");  // the broker's own limit counts
     conf.set("linger.ms", std::to_string(std::chrono::duration<double, std::milli>(linger).count()));
+    // Every message has its report, and none is part of a transaction.
+    conf.leave("delivery.report.only.error").leave("transactional.id").leave("enabled_events");
     conf.add(settings.properties).events(RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
-    if (callbacks != nullptr) conf.call(*callbacks);
+    callbacks != nullptr ? conf.call(*callbacks) : conf.quiet();
     return conf.make(RD_KAFKA_PRODUCER, secrets_of(settings));
   }
 
@@ -207,6 +221,13 @@ class Producer {
     }
     const LibraryError error{rd_kafka_produceva(client_.get(), parts_.data(), count)};
     return error ? rd_kafka_error_code(error.get()) : RD_KAFKA_RESP_ERR_NO_ERROR;
+  }
+
+  /// Lets librdkafka send what it has without lingering. It hears of that by itself when everything has
+  /// its report, and it has surely begun by then or after a short time. From any thread.
+  void hurry() noexcept {
+    constexpr int to_begin_ms = 1;
+    rd_kafka_flush(client_.get(), to_begin_ms);
   }
 
   /// The next event; nothing after `ms`, or after `wake`.

@@ -2,15 +2,16 @@
 #pragma once
 
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,7 @@ struct Sasl {
   std::string mechanism = {};  ///< PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: no SASL
   std::string user = {};
   std::string password = {};
+  bool allow_plaintext = false;  ///< send a password of PLAIN without TLS, to other machines too
 };
 
 /// What secures connections. The broker's certificate and the host's name in it are checked.
@@ -45,8 +47,47 @@ struct Settings {
   std::map<std::string, std::string> properties;
 };
 
-/// Takes the lines of librdkafka's own log, with secrets blanked out. From many threads at once.
-using LogSink = std::function<void(int level, std::string_view line)>;
+/// True for "host:port", several with commas between. Without a port it is 9092; an address of IPv6
+/// stands in brackets.
+inline bool is_broker_list(std::string_view list) noexcept {
+  const auto is_broker = [](std::string_view text) {
+    const std::size_t begin = text.find_first_not_of(' ');
+    if (begin == text.npos) return false;
+    text = text.substr(begin, text.find_last_not_of(' ') + 1 - begin);
+    const bool bracket = text.front() == '[';
+    const std::size_t end = text.find(bracket ? ']' : ':');
+    if (bracket && end == text.npos) return false;
+    const std::string_view host = bracket ? text.substr(1, end - 1) : text.substr(0, end);
+    if (host.empty() || host.find_first_of(" /@[]") != host.npos) return false;
+    const std::string_view rest = end == text.npos ? "" : text.substr(end + (bracket ? 1 : 0));
+    if (rest.empty()) return true;
+    unsigned port = 0;
+    const auto read = std::from_chars(rest.data() + 1, rest.data() + rest.size(), port);
+    return rest.front() == ':' && read.ec == std::errc{} && read.ptr == rest.data() + rest.size() &&
+           port >= 1 && port <= 65535;
+  };
+  while (true) {
+    const std::size_t comma = list.find(',');
+    if (!is_broker(list.substr(0, comma))) return false;
+    if (comma == list.npos) return true;
+    list.remove_prefix(comma + 1);
+  }
+}
+
+/// True when every broker of the list is on this machine. A pure function.
+inline bool is_loopback(std::string_view list) noexcept {
+  while (true) {
+    const std::size_t comma = list.find(',');
+    std::string_view broker = list.substr(0, comma);
+    while (broker.starts_with(' ')) broker.remove_prefix(1);
+    const std::string_view host = broker.substr(0, broker.find(':'));
+    const bool local = host == "localhost" || broker.starts_with("[::1]") ||
+                       (host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos);
+    if (!local) return false;
+    if (comma == list.npos) return true;
+    list.remove_prefix(comma + 1);
+  }
+}
 
 /// What librdkafka calls. `log` is called on its threads, the rest from where it is polled.
 class Callbacks {
@@ -60,14 +101,21 @@ class Callbacks {
   ~Callbacks() = default;
 };
 
-/// Blanks secrets out of a text. A pure function.
+/// Blanks secrets out of a text; those that overlap, as one. A pure function.
 inline std::string without_secrets(std::string_view text, const std::vector<std::string>& secrets) {
-  std::string clean{text};
+  std::vector<bool> hidden(text.size());
   for (const std::string& secret : secrets) {
     if (secret.empty()) continue;
-    for (std::size_t at = clean.find(secret); at != std::string::npos; at = clean.find(secret, at)) {
-      clean.replace(at, secret.size(), "***");
-      at += 3;
+    for (std::size_t at = text.find(secret); at != text.npos; at = text.find(secret, at + 1)) {
+      for (std::size_t i = 0; i < secret.size(); ++i) hidden[at + i] = true;
+    }
+  }
+  std::string clean;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (!hidden[at]) {
+      clean.push_back(text[at]);
+    } else if (at == 0 || !hidden[at - 1]) {
+      clean.append("***");
     }
   }
   return clean;
@@ -75,8 +123,8 @@ inline std::string without_secrets(std::string_view text, const std::vector<std:
 
 /// True for properties whose values nobody may see.
 inline bool is_secret(std::string_view property) noexcept {
-  for (const std::string_view part : {"password", "secret", "key.pem", "keystore", "oauthbearer.config",
-                                      "credentials"}) {
+  for (const std::string_view part : {"password", "passphrase", "secret", "key.pem", "keystore",
+                                      "oauthbearer.config", "credentials"}) {
     if (property.find(part) != std::string_view::npos) return true;
   }
   return false;
@@ -125,8 +173,14 @@ class ConfBuilder {
     return *this;
   }
 
+  /// Nobody sets it.
+  ConfBuilder& leave(const std::string& name) {
+    names_.insert(canonical(name));
+    return *this;
+  }
+
   ConfBuilder& add(const Settings& settings) {
-    set_if("bootstrap.servers", settings.endpoint);
+    leave("bootstrap.servers").set_if("bootstrap.servers", settings.endpoint);
     set("socket.nagle.disable", "true");
     set("reconnect.backoff.max.ms", std::chrono::seconds{1});
     const bool sasl = !settings.sasl.mechanism.empty();
@@ -150,10 +204,15 @@ class ConfBuilder {
 
   /// Adds what the user wants besides. What has been set before stays as it is.
   ConfBuilder& add(const std::map<std::string, std::string>& properties) {
+    std::set<std::string> theirs;
     for (const auto& [name, value] : properties) {
       if (names_.contains(canonical(name))) {
         throw std::invalid_argument{"omnibus: kafka: properties: \"" + name +
-                                    "\" is set by omnibus, or by a field of the config"};
+                                    "\" is a matter of omnibus, or of a field of the config"};
+      }
+      if (!theirs.insert(canonical(name)).second) {
+        throw std::invalid_argument{"omnibus: kafka: properties: \"" + name +
+                                    "\" is there twice, by another name too"};
       }
       put(name, value);
     }
@@ -180,11 +239,18 @@ class ConfBuilder {
         });
     return *this;
   }
+  /// For a client that is made only to see whether it can be: it says nothing.
+  ConfBuilder& quiet() {
+    rd_kafka_conf_set_log_cb(conf_.get(), nullptr);
+    return *this;
+  }
   ConfBuilder& events(int kinds) {
     rd_kafka_conf_set_events(conf_.get(), kinds);
     return *this;
   }
 
+  /// What has been set so far.
+  const rd_kafka_conf_t* get() const noexcept { return conf_.get(); }
   /// Makes the client. Throws std::invalid_argument when the settings contradict each other.
   rd_kafka_t* make(rd_kafka_type_t type, const std::vector<std::string>& secrets) {
     char why[512];
@@ -199,7 +265,7 @@ class ConfBuilder {
  private:
   /// Properties that have several names (librdkafka's CONFIGURATION.md).
   static std::string canonical(std::string_view name) {
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 8> aliases{
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 10> aliases{
         {{"metadata.broker.list", "bootstrap.servers"},
          {"sasl.mechanisms", "sasl.mechanism"},
          {"request.required.acks", "acks"},
@@ -207,7 +273,9 @@ class ConfBuilder {
          {"delivery.timeout.ms", "message.timeout.ms"},
          {"max.in.flight", "max.in.flight.requests.per.connection"},
          {"enable.auto.commit", "auto.commit.enable"},
-         {"compression.codec", "compression.type"}}};
+         {"compression.codec", "compression.type"},
+         {"message.send.max.retries", "retries"},
+         {"fetch.message.max.bytes", "max.partition.fetch.bytes"}}};
     for (const auto& [alias, meant] : aliases) {
       if (name == alias) return std::string{meant};
     }
@@ -222,7 +290,7 @@ class ConfBuilder {
         throw std::invalid_argument{"omnibus: kafka: librdkafka knows no property \"" + name + "\""};
       default:
         throw std::invalid_argument{"omnibus: kafka: property \"" + name + "\": " +
-                                    (is_secret(name) ? "its value is not valid" : why)};
+                                    (is_secret(name) ? without_secrets(why, {value}) : why)};
     }
   }
 

@@ -116,6 +116,9 @@ inline Error library_error(int status, std::string operation) {
       context.append("; is .tls.ca the authority of the broker's certificate?");
       errc = Errc::access_denied;
       break;
+    case AMQP_STATUS_SSL_ERROR:  // all that rabbitmq-c says of an alert
+      context.append("; a broker that asks for a certificate wants .tls.certificate and .tls.key");
+      break;
     case AMQP_STATUS_BROKER_UNSUPPORTED_SASL_METHOD: errc = Errc::unsupported; break;
     case AMQP_STATUS_NO_MEMORY: errc = Errc::internal; break;
     default: break;

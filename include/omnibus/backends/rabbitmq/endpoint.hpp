@@ -9,6 +9,8 @@
 #include <system_error>
 #include <vector>
 
+#include <omnibus/detail/percent.hpp>
+
 // Where the broker is, from URLs: amqp://user:password@host:port/vhost, several with commas between.
 
 namespace omnibus::rabbitmq {
@@ -37,25 +39,6 @@ struct Endpoint {
            (vhost == "/" ? "" : vhost);
   }
 };
-
-/// Undoes percent-encoding (RFC 3986, 2.1). False for what is malformed, or means a zero byte.
-inline bool percent_decode(std::string_view text, std::string& out) {
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out.push_back(text[i]);
-      continue;
-    }
-    unsigned value = 0;
-    const char* const digits = text.data() + i + 1;
-    if (i + 2 >= text.size() || std::from_chars(digits, digits + 2, value, 16).ptr != digits + 2 ||
-        value == 0) {
-      return false;
-    }
-    out.push_back(static_cast<char>(value));
-    i += 2;
-  }
-  return true;
-}
 
 /// Reads one URL (rabbitmq.com/docs/uri-spec); an empty vhost is "/". False when it is malformed.
 /// The library's own reader knows no letters beyond ASCII.
@@ -94,6 +77,7 @@ inline bool parse_endpoint(std::string_view url, Endpoint& endpoint) {
     return false;
   }
   if (endpoint.port < 1 || endpoint.port > 65535 || host.empty()) return false;
+  using omnibus::detail::percent_decode;
   if (!percent_decode(vhost, endpoint.vhost) || !percent_decode(host, endpoint.host)) return false;
   if (endpoint.vhost.empty()) endpoint.vhost = "/";
   return percent_decode(user, endpoint.user) && percent_decode(password, endpoint.password);

@@ -65,7 +65,7 @@ TEST_CASE("rabbitmq: what each status of the library means") {
       {AMQP_STATUS_HEARTBEAT_TIMEOUT, Errc::unavailable, ""},
       {AMQP_STATUS_TIMEOUT, Errc::unavailable, ""},
       {AMQP_STATUS_BROKER_UNSUPPORTED_SASL_METHOD, Errc::unsupported, ""},
-      {AMQP_STATUS_SSL_ERROR, Errc::unavailable, ""},
+      {AMQP_STATUS_SSL_ERROR, Errc::unavailable, ".tls.certificate"},
       {AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED, Errc::access_denied, "not for this host"},
       {AMQP_STATUS_SSL_PEER_VERIFY_FAILED, Errc::access_denied, ".tls.ca"},
   };

@@ -7,8 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include <omnibus/backend.hpp>
 #include <omnibus/detail/wakeup.hpp>
+#include <omnibus/message.hpp>
+#include <omnibus/result.hpp>
 #include <omnibus/time.hpp>
 
 // Delivering again later, where the broker can't do it by itself: a copy goes where it waits, and only

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <omnibus/detail/copies.hpp>
+#include <omnibus/copies.hpp>
 
 #include <thread>
 

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <omnibus/backends/kafka/client.hpp>
+#include <omnibus/backends/kafka/partition.hpp>
+#include <omnibus/backends/kafka/tiers.hpp>
+#include <omnibus/detail/smaller.hpp>
+
+// The partitions that are ours: which records of them are unsettled, and what may be committed. No I/O.
+
+namespace omnibus::kafka {
+
+/// Partitions of a topic, and of the topics in which its messages wait. One that was taken away stays
+/// until its last record is settled.
+class Assignment {
+ public:
+  explicit Assignment(const std::string& topic) : topics_{topic} {
+    for (std::size_t tier = 0; tier < tiers.size(); ++tier) topics_.push_back(later_topic(topic, tier));
+  }
+  ~Assignment() {
+    for (Partition& each : partitions_) each.queue.reset();
+    held_.clear();
+  }
+  Assignment(const Assignment&) = delete;
+
+  /// The topic, and those in which its messages wait, by tier.
+  const std::vector<std::string>& topics() const noexcept { return topics_; }
+
+  auto begin() noexcept { return partitions_.begin(); }
+  auto end() noexcept { return partitions_.end(); }
+  /// The partition, where it is ours.
+  Partition* find(const rd_kafka_topic_partition_t& what) noexcept {
+    for (Partition& each : partitions_) {
+      if (each.assigned && each.number == what.partition && *each.topic == what.topic) return &each;
+    }
+    return nullptr;
+  }
+
+  std::vector<Partition*> all_ours() {
+    std::vector<Partition*> ours;
+    for (Partition& each : partitions_) {
+      if (each.assigned) ours.push_back(&each);
+    }
+    return ours;
+  }
+  /// Whether records of partitions that were taken away are unsettled.
+  bool has_leavers() const noexcept {
+    for (const Partition& each : partitions_) {
+      if (!each.assigned) return true;
+    }
+    return false;
+  }
+
+  /// Partitions become ours, each from its offset on. `queue_of(partition)` is where its records come.
+  template <class QueueOf>
+  void add(const rd_kafka_topic_partition_list_t& list, QueueOf queue_of) {
+    std::int32_t most = 0;
+    for (int i = 0; i < list.cnt; ++i) {
+      most = omnibus::detail::larger(most, list.elems[i].partition + 1);
+    }
+    // Numbers among all of the subscription stay as they are while any is in use.
+    if (partitions_.empty()) {
+      while (stride_ < most * 2) stride_ *= 2;
+    }
+    for (int i = 0; i < list.cnt; ++i) add_one(list.elems[i], queue_of(list.elems[i]));
+  }
+
+  /// A partition is no longer ours.
+  void remove(Partition& partition) {
+    partition.queue.reset();
+    partition.assigned = false;
+    reap();
+  }
+
+  /// A record has come.
+  Held& hold(Partition& partition) {
+    Held& held = held_.take();
+    held.partition = &partition;
+    ++partition.held;
+    return held;
+  }
+  /// It is settled.
+  void finish(Held& held, bool done) {
+    Partition& partition = *held.partition;
+    if (done) partition.progress.done(held.number);
+    held_.give_back(held);
+    if (!partition.assigned && partition.held == 0) reap();
+  }
+
+  // ── commits ────────────────────────────────────────────────────────────────────────────────────
+
+  bool needs_commit() const noexcept {
+    for (const Partition& each : partitions_) {
+      if (each.has_news()) return true;
+    }
+    return false;
+  }
+  /// What is done and not committed. Marks it as being committed.
+  Offsets uncommitted() {
+    Offsets offsets = new_offsets();
+    for (Partition& each : partitions_) {
+      if (!each.has_news()) continue;
+      each.committing = each.progress.finished();
+      auto& added = *rd_kafka_topic_partition_list_add(offsets.get(), each.topic->c_str(), each.number);
+      added.offset = each.progress.committable();
+      if (!each.plain) set_metadata(added, each.progress.marks().text());
+    }
+    return offsets;
+  }
+  /// The broker's answer to a commit.
+  void note_committed(rd_kafka_resp_err_t all, const rd_kafka_topic_partition_list_t& list) noexcept {
+    for (int i = 0; i < list.cnt; ++i) {
+      Partition* partition = find(list.elems[i]);
+      if (partition == nullptr) continue;
+      const auto code = list.elems[i].err;
+      partition->plain |= code == RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE;
+      // Where one fails, `all` may be its error.
+      if (all == RD_KAFKA_RESP_ERR_NO_ERROR && code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        partition->committed = partition->committing;
+      }
+    }
+  }
+
+ private:
+  void add_one(const rd_kafka_topic_partition_t& what, Queue queue) {
+    Partition& added = partitions_.emplace_back();
+    std::size_t kind = topics_.size();
+    while (kind > 0 && topics_[--kind] != what.topic) {
+    }
+    added.topic = &topics_[kind];
+    added.waits = kind > 0;
+    added.number = what.partition;
+    added.id = what.partition + static_cast<std::int32_t>(kind) * stride_;
+    if (what.offset >= 0) {
+      const std::string_view marks{static_cast<const char*>(what.metadata), what.metadata_size};
+      added.progress = Progress{what.offset, {what.offset, marks}};
+      added.expected = what.offset;
+    }
+    added.queue = std::move(queue);
+  }
+  void reap() {
+    partitions_.remove_if([](const Partition& each) { return !each.assigned && each.held == 0; });
+  }
+
+  std::vector<std::string> topics_;
+  std::list<Partition> partitions_;
+  HeldPool held_;
+  std::int32_t stride_ = 64;  // from one topic's numbers to the next one's
+};
+
+}  // namespace omnibus::kafka

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <charconv>
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include <omnibus/detail/percent.hpp>
+
+// Where the server is, from URLs: redis://user:password@host:port/database or
+// unix://user:password@/path?db=database, several with commas between.
+
+namespace omnibus::redis {
+
+/// One server.
+struct Endpoint {
+  std::string user;
+  std::string password;
+  std::string host;
+  std::string path;  ///< of its socket; empty: host and port
+  int port = 6379;
+  int database = 0;
+
+  /// For messages: without user and password.
+  std::string name() const {
+    if (!path.empty()) return "unix://" + path;
+    const bool ipv6 = host.find(':') != std::string::npos;
+    return "redis://" + (ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port) +
+           (database == 0 ? "" : "/" + std::to_string(database));
+  }
+};
+
+/// Reads a whole number from `least` to `most`. False when it is none.
+inline bool parse_number(std::string_view text, int least, int most, int& out) noexcept {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc{} && end == text.data() + text.size() && out >= least && out <= most;
+}
+
+/// Takes "user:password@" off the front; a name alone is a password, as redis-cli has it for servers
+/// before 6. False when it is malformed.
+inline bool take_user(std::string_view& place, Endpoint& endpoint) {
+  const std::size_t at = place.rfind('@');
+  if (at == std::string_view::npos) return true;
+  std::string_view user = place.substr(0, at);
+  place.remove_prefix(at + 1);
+  if (user.find('@') != std::string_view::npos) return false;
+  const std::size_t colon = user.find(':');
+  const std::string_view password =
+      colon == std::string_view::npos ? user : user.substr(colon + 1);
+  user = colon == std::string_view::npos ? std::string_view{} : user.substr(0, colon);
+  using omnibus::detail::percent_decode;
+  return percent_decode(user, endpoint.user) && percent_decode(password, endpoint.password);
+}
+
+/// Reads what comes behind redis://.
+inline bool parse_tcp(std::string_view rest, Endpoint& endpoint) {
+  std::string_view place = rest.substr(0, rest.find('/'));
+  std::string_view database = rest.substr(place.size());
+  if (!database.empty()) database.remove_prefix(1);
+  if (!database.empty() && !parse_number(database, 0, 1'000'000, endpoint.database)) return false;
+  if (!take_user(place, endpoint)) return false;
+  std::string_view host = place.substr(0, place.rfind(':'));
+  if (place.starts_with('[')) {
+    const std::size_t end = place.find(']');
+    if (end == std::string_view::npos) return false;
+    host = place.substr(0, end + 1);
+  }
+  const std::string_view port = place.substr(host.size());
+  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+  if (!port.empty() &&
+      (port[0] != ':' || !parse_number(port.substr(1), 1, 65535, endpoint.port))) {
+    return false;
+  }
+  return !host.empty() && omnibus::detail::percent_decode(host, endpoint.host);
+}
+
+/// Reads what comes behind unix://.
+inline bool parse_unix(std::string_view rest, Endpoint& endpoint) {
+  std::string_view path = rest.substr(0, rest.find('?'));
+  const std::string_view query = rest.substr(path.size());
+  constexpr std::string_view db = "?db=";
+  if (!query.empty() && (!query.starts_with(db) ||
+                         !parse_number(query.substr(db.size()), 0, 1'000'000, endpoint.database))) {
+    return false;
+  }
+  const std::size_t slash = path.find('/');
+  if (slash == std::string_view::npos) return false;
+  std::string_view user = path.substr(0, slash);
+  path.remove_prefix(slash);
+  if (!take_user(user, endpoint) || !user.empty()) return false;
+  return path.size() > 1 && omnibus::detail::percent_decode(path, endpoint.path);
+}
+
+/// Reads one URL. False when it is malformed.
+inline bool parse_endpoint(std::string_view url, Endpoint& endpoint) {
+  constexpr std::string_view tcp = "redis://";
+  constexpr std::string_view local = "unix://";
+  if (url.starts_with(tcp)) return parse_tcp(url.substr(tcp.size()), endpoint);
+  return url.starts_with(local) && parse_unix(url.substr(local.size()), endpoint);
+}
+
+/// Reads one URL or several. `backend` is who complains. Errors: throws std::invalid_argument, which
+/// never shows the password.
+inline std::vector<Endpoint> parse_endpoints(std::string_view urls, const std::string& backend) {
+  std::vector<Endpoint> endpoints;
+  while (true) {
+    const std::size_t comma = urls.find(',');
+    const std::string_view url = urls.substr(0, comma);
+    if (url.starts_with("rediss://")) {
+      throw std::invalid_argument{"omnibus: " + backend +
+                                  ": endpoint asks for TLS with rediss://, which hiredis 0.14 does "
+                                  "not speak: use redis:// or unix:// to a local TLS proxy"};
+    }
+    if (!parse_endpoint(url, endpoints.emplace_back())) {
+      throw std::invalid_argument{
+          "omnibus: " + backend +
+          ": endpoint is no URL like redis://user:password@host:6379/0 or unix:///path"};
+    }
+    if (comma == std::string_view::npos) return endpoints;
+    urls.remove_prefix(comma + 1);
+  }
+}
+
+}  // namespace omnibus::redis
