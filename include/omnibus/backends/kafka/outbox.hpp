@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -53,9 +54,16 @@ struct Outbox {
   bool produce(Route& route, const RecordView& record, std::uint64_t number) {
     const auto code = producer->produce(route.topic.get(), record, number);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
+    const Errc kind = errc_of(code);
     if (code == RD_KAFKA_RESP_ERR__FATAL) {  // a new producer will take it
       route.wait_again({number, Record{record}});
       fatal.store(true);
+    } else if (kind == Errc::not_found || kind == Errc::access_denied) {
+      // So librdkafka was told before. It stays with that until somebody looks the topic up again.
+      route.wait_again({number, Record{record}});
+      route.state = Route::State::unknown;
+      route.ask_again = std::chrono::steady_clock::now() + std::chrono::milliseconds{10};
+      unready.store(true);
     } else {
       refused.push_back({number, to_error(code, "publish \"" + route.plan.name + "\"")});
     }

@@ -195,12 +195,6 @@ class Producer {
       parts_[count].vtype = type;
       return parts_[count++];
     };
-    const auto header = [&](const char* name, std::string_view value) {
-      auto& part = next(RD_KAFKA_VTYPE_HEADER).u.header;
-      part.name = name;
-      part.val = value.data();
-      part.size = static_cast<std::int64_t>(value.size());
-    };
     next(RD_KAFKA_VTYPE_RKT).u.rkt = topic;
     next(RD_KAFKA_VTYPE_MSGFLAGS).u.i = RD_KAFKA_MSG_F_COPY;
     // Without a pointer it would be a tombstone, which is something else than no bytes.
@@ -211,16 +205,20 @@ class Producer {
     }
     if (record.time > 0) next(RD_KAFKA_VTYPE_TIMESTAMP).u.i64 = record.time;
     next(RD_KAFKA_VTYPE_OPAQUE).u.ptr = reinterpret_cast<void*>(number);
-    if (!record.envelope.empty()) header(own_header.data(), record.envelope);
-    names_.clear();
-    for (const Header each : record.headers) names_.append(each.name).push_back('\0');
-    const char* name = names_.c_str();
-    for (const Header each : record.headers) {
-      header(name, each.value);
-      name += each.name.size() + 1;
-    }
+    // As a list of our own: of single ones librdkafka before 2.12 (its changelog) lets go twice where
+    // the topic turns out not to be there.
+    HeaderList headers{rd_kafka_headers_new(record.headers.size() + 1)};
+    const auto header = [&](std::string_view name, std::string_view value) {
+      rd_kafka_header_add(headers.get(), name.data(), static_cast<ssize_t>(name.size()), value.data(),
+                          static_cast<ssize_t>(value.size()));
+    };
+    if (!record.envelope.empty()) header(own_header, record.envelope);
+    for (const Header each : record.headers) header(each.name, each.value);
+    next(RD_KAFKA_VTYPE_HEADERS).u.headers = headers.get();
     const LibraryError error{rd_kafka_produceva(client_.get(), parts_.data(), count)};
-    return error ? rd_kafka_error_code(error.get()) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (error) return rd_kafka_error_code(error.get());
+    (void)headers.release();  // they are the message's now
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
   }
 
   /// Lets librdkafka send what it has without lingering. It hears of that by itself when everything has
@@ -237,10 +235,11 @@ class Producer {
   rd_kafka_queue_t* events() const noexcept { return events_.get(); }
 
  private:
+  using HeaderList = Owned<rd_kafka_headers_t, rd_kafka_headers_destroy>;
+
   Owned<rd_kafka_t, rd_kafka_destroy> client_;
   Queue events_;
   std::vector<rd_kafka_vu_t> parts_ = std::vector<rd_kafka_vu_t>(16);
-  std::string names_;
 };
 
 }  // namespace omnibus::kafka

@@ -195,7 +195,8 @@ class PublishLoop {
       std::lock_guard lock{outbox_.mutex};
       route.fewest_in_sync = facts->fewest_in_sync;
       route.state = Route::State::ready;
-      for (auto& waiting = route.waiting; !waiting.empty() && !outbox_.fatal.load();) {
+      auto& waiting = route.waiting;
+      while (!waiting.empty() && !outbox_.fatal.load() && route.state == Route::State::ready) {
         const Route::Waiting next = std::move(waiting.front());
         waiting.pop_front();
         (void)outbox_.produce(route, next.record.view(), next.number);
