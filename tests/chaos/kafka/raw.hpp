@@ -19,7 +19,7 @@ namespace chaos {
 
 namespace kafka = ob::kafka;
 
-/// A client of librdkafka's with these properties.
+/// A client of librdkafka's with these properties, which reports by events.
 inline rd_kafka_t* raw_client(rd_kafka_type_t type,
                               const std::vector<std::pair<std::string, std::string>>& properties = {}) {
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
@@ -28,6 +28,8 @@ inline rd_kafka_t* raw_client(rd_kafka_type_t type,
     expect(rd_kafka_conf_set(conf, name.c_str(), value.c_str(), why, sizeof why) == RD_KAFKA_CONF_OK,
            "raw client: ", name);
   };
+  rd_kafka_conf_set_log_cb(conf, [](const rd_kafka_t*, int, const char*, const char*) {});
+  if (type == RD_KAFKA_PRODUCER) rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR);
   set("bootstrap.servers", KafkaFixture::endpoint());
   for (const auto& [name, value] : properties) set(name, value);
   rd_kafka_t* client = rd_kafka_new(type, conf, why, sizeof why);
@@ -148,20 +150,6 @@ class Raw {
   }
 
  private:
-  struct EventProducer {
-    EventProducer() {
-      rd_kafka_conf_t* conf = rd_kafka_conf_new();
-      char why[256];
-      rd_kafka_conf_set(conf, "bootstrap.servers", KafkaFixture::endpoint().c_str(), why, sizeof why);
-      rd_kafka_conf_set(conf, "message.max.bytes", "100000000", why, sizeof why);
-      rd_kafka_conf_set(conf, "linger.ms", "0", why, sizeof why);
-      rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR);
-      client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
-      expect(client != nullptr, "raw client: ", why);
-    }
-    rd_kafka_t* client = nullptr;
-  };
-
   template <class Ask>
   kafka::Event ask(rd_kafka_admin_op_t what, Ask how) {
     const kafka::Queue queue{rd_kafka_queue_new(client_.get())};
@@ -176,7 +164,8 @@ class Raw {
     return answer;
   }
 
-  const kafka::Owned<rd_kafka_t, rd_kafka_destroy> client_{EventProducer{}.client};
+  const kafka::Owned<rd_kafka_t, rd_kafka_destroy> client_{raw_client(
+      RD_KAFKA_PRODUCER, {{"message.max.bytes", "100000000"}, {"linger.ms", "0"}})};
   const kafka::Queue main_{rd_kafka_queue_get_main(client_.get())};
 };
 
