@@ -72,6 +72,26 @@ class Assignment {
     for (int i = 0; i < list.cnt; ++i) add_one(list.elems[i], queue_of(list.elems[i]));
   }
 
+  /// All of these partitions, from where each of them is; those that were `added`, from their offsets.
+  Offsets all_again(const rd_kafka_topic_partition_list_t& all,
+                    const rd_kafka_topic_partition_list_t& added) noexcept {
+    Offsets whole = new_offsets();
+    for (int i = 0; i < all.cnt; ++i) {
+      const auto& each = all.elems[i];
+      auto* one = rd_kafka_topic_partition_list_add(whole.get(), each.topic, each.partition);
+      const auto* fresh = rd_kafka_topic_partition_list_find(
+          const_cast<rd_kafka_topic_partition_list_t*>(&added), each.topic, each.partition);
+      if (fresh != nullptr) {
+        one->offset = fresh->offset;
+      } else {
+        const Partition* known = find(each);
+        one->offset =
+            known->expected != Progress::none ? known->expected : RD_KAFKA_OFFSET_BEGINNING;
+      }
+    }
+    return whole;
+  }
+
   /// A partition is no longer ours.
   void remove(Partition& partition) {
     partition.queue.reset();

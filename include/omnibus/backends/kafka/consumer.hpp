@@ -121,10 +121,7 @@ class Consumer final : private Callbacks {
   }
 
   void join() {
-    if (reading_.spec.group.empty()) {
-      read_again_ = Instant::min();
-      return;
-    }
+    if (reading_.spec.group.empty()) return void(read_again_ = Instant::min());
     const Result<> joined = client_->subscribe(assignment_.topics());
     if (!joined) tell(joined.error());
   }
@@ -150,10 +147,7 @@ class Consumer final : private Callbacks {
   void log(int level, std::string_view line) noexcept override { logs_.log(level, line); }
 
   void failed(rd_kafka_resp_err_t code, std::string_view why) noexcept override {
-    if (code == RD_KAFKA_RESP_ERR__FATAL) {
-      fatal_ = true;
-      return;
-    }
+    if (code == RD_KAFKA_RESP_ERR__FATAL) return void(fatal_ = true);
     const std::optional<Error> problem = symptoms_.add(code, why);
     if (!problem) return suspect(std::chrono::steady_clock::now());
     sick_ = true;
@@ -312,20 +306,7 @@ class Consumer final : private Callbacks {
       return tell(set.error());
     }
     take_on(*added);
-    // All again, from where each of them is.
-    const Offsets whole = new_offsets();
-    for (int i = 0; i < (*all)->cnt; ++i) {
-      const auto& each = (*all)->elems[i];
-      auto* one = rd_kafka_topic_partition_list_add(whole.get(), each.topic, each.partition);
-      const auto* fresh =
-          rd_kafka_topic_partition_list_find(added.get(), each.topic, each.partition);
-      if (fresh != nullptr) {
-        one->offset = fresh->offset;
-      } else {
-        const Partition* known = assignment_.find(each);
-        one->offset = known->expected != Progress::none ? known->expected : RD_KAFKA_OFFSET_BEGINNING;
-      }
-    }
+    const Offsets whole = assignment_.all_again(**all, *added);
     if (const Result<> done = client_->assign_all(*whole); !done) return tell(done.error());
     assigned_ = true;
     well();
