@@ -57,6 +57,10 @@ class MockCase : public Case {
   void next(ApiKey what, const std::vector<rd_kafka_resp_err_t>& endings) {
     rd_kafka_mock_push_request_errors_array(cluster_.get(), what, endings.size(), endings.data());
   }
+  /// Each answer takes so long, so that messages wait behind one another.
+  void slow(std::chrono::milliseconds each) {
+    rd_kafka_mock_broker_set_rtt(cluster_.get(), 1, static_cast<int>(each.count()));
+  }
   /// All that were asked for have been given.
   void given(int broker = 1, ApiKey what = produce) {
     eventually(
@@ -118,6 +122,7 @@ TEST_CASE("a producer that fails for good is made anew, with nothing lost and th
   ChaosBus bus{f.config()};
   const auto subscription = bus.subscribe(f.topic_name, ledger.handler(), {.concurrency = 4});
   registered(f, subscription);
+  f.slow(40ms);
   Load load{f, bus, f.topic_name, {.timeout = 60s}};
   for (const auto code : {RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
                           RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID,

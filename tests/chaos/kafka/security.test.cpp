@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <mutex>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -153,6 +156,44 @@ TEST_CASE("what is wrong with a password or a certificate is told, and no secret
        {"127.0.0.1"}},
   };
   for (const Wrong& each : wrongs) expect_told(f, each);
+}
+
+/// Keeps what librdkafka says.
+struct Diary {
+  void log(ob::LogLevel, std::string_view line) {
+    std::lock_guard lock{mutex};
+    lines.append(line).append("\n");
+  }
+  std::string all() {
+    std::lock_guard lock{mutex};
+    return lines;
+  }
+  std::mutex mutex;
+  std::string lines;
+};
+
+TEST_CASE("librdkafka's log is the observer's, and has no secret where it says everything",
+          "[security]") {
+  SecureCase f{"log"};
+  for (Config config : {f.sasl("PLAIN"), f.sasl("SCRAM-SHA-256"), f.tls()}) {
+    config.properties["debug"] = "all";
+    const auto topic = f.topic();
+    Diary diary;
+    {
+      ob::EventBus<ob::Kafka, Diary> bus{config, diary};
+      Inbox inbox;
+      const auto subscription = bus.subscribe(topic, inbox.handler());
+      REQUIRE(bus.publish(topic, message("1", "k")).has_value());
+      inbox.wait_for(f, "1");
+    }
+    const std::string all = diary.all();
+    CHECK(mentions(all, config.endpoint));
+    CHECK(mentions(all, topic));
+    CHECK_FALSE(mentions(all, f.password));
+    for (const std::string& secret : f.made.secrets()) {
+      if (secret.find("-----") == std::string::npos) CHECK_FALSE(mentions(all, secret));
+    }
+  }
 }
 
 TEST_CASE("files of certificates that are not there or do not fit are named at once", "[security]") {

@@ -127,7 +127,8 @@ class PublishLoop {
 
   void failed(rd_kafka_event_t* event) {
     const auto code = rd_kafka_event_error(event);
-    if (code == RD_KAFKA_RESP_ERR__FATAL) return outbox_.fatal.store(true);
+    // As an event it has the code of what is behind it.
+    if (rd_kafka_event_error_is_fatal(event) != 0) return outbox_.fatal.store(true);
     const std::string_view why = text_of(rd_kafka_event_error_string(event));
     const std::optional<Error> problem = symptoms_.add(code, why);
     if (!problem) return;
