@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include <signal.h>
 
+#include <algorithm>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "catch.hpp"
 #include "chaos.hpp"
@@ -97,6 +103,20 @@ TEST_CASE("what kill -9 costs with appendfsync everysec is counted") {
   CHECK(lost < 200);
 }
 
+/// Notes what observers are told of subscriptions.
+struct Problems {
+  void consumer(std::string_view, std::string_view, const ob::Error* problem) {
+    std::lock_guard lock{mutex};
+    if (problem != nullptr) told.append(problem->message()).append("\n");
+  }
+  std::string words() {
+    std::lock_guard lock{mutex};
+    return told;
+  }
+  std::mutex mutex;
+  std::string told;
+};
+
 TEST_CASE("without persistence the loss is foretold, and what follows is not lost with it") {
   Case f{"kill -9, no persistence"};
   const auto topic = f.topic(), with_reader = f.topic();
@@ -115,22 +135,24 @@ TEST_CASE("without persistence the loss is foretold, and what follows is not los
   redis_sets("config set appendonly no");
   ChaosBus bus{f.config()};
   Ledger ledger;
-  const auto subscription = bus.subscribe(with_reader, ledger.handler(), {.concurrency = 4});
+  Problems problems;
+  ob::EventBus<ob::RedisStreams, Problems> reader{f.config(), problems};
+  const auto subscription = reader.subscribe(with_reader, ledger.handler(), {.concurrency = 4});
   registered(f, subscription);
   Load load{f, bus, with_reader};
   load.wait_for_more(500);
-  const HealthWatch watch{bus};
   AtEnd running{"start redis"};
   ctl("kill redis");
   running.run();
   load.wait_for_more(500);
   const auto all = load.finish();
   expect_all_ok(all);
-  healthy(f, bus);
+  registered(f, subscription);
   const std::size_t missing = count_lost(f, bus, with_reader, all, ledger);
   figure("kill -9, no persistence, with a reader: ", missing, " of ", all.size(), " not handled");
   // What was not read yet at the kill: the reader was at most a moment behind.
   CHECK(missing < 200);
+  CHECK(mentions(problems.words(), "the server has lost the group"));
   const auto after = std::find_if(all.rbegin(), all.rend(), [&](const auto& each) {
     return !ledger.handled(each.key, each.number);
   });
