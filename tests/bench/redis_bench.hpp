@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include <omnibus/backends/redis_streams.hpp>
 
@@ -25,9 +24,6 @@ struct RedisCase : BrokerCase {
     return {.endpoint = endpoint, .group = "bench"};
   }
 };
-
-/// As large as the id that omnibus gives a message.
-inline constexpr std::string_view twin_id = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 /// The twin has one stream where omnibus has a topic of several.
 class RedisStream {

@@ -26,7 +26,7 @@ bench::Quantiles twin(bench::RedisCase& its) {
                      [&latencies](std::string_view payload) { latencies.note(payload); });
   });
   bench::at_500_a_second(its.messages, [&](std::size_t i, bench::Clock::time_point) {
-    publisher.publish(stream.name(), bench::twin_id, keys[i % keys.size()], bench::stamped());
+    publisher.publish(stream.name(), keys[i % keys.size()], bench::stamped());
     publisher.flush();
   });
   consumed.get();
@@ -43,7 +43,7 @@ bench::Quantiles twin_that_waits(bench::RedisCase& its) {
   const bench::RedisStream stream{its, "twin"};
   bench::RedisTwin publisher{its.endpoint};
   const auto publish = [&](std::size_t i) {
-    publisher.publish(stream.name(), bench::twin_id, keys[i % keys.size()], bench::stamped());
+    publisher.publish(stream.name(), keys[i % keys.size()], bench::stamped());
     publisher.flush();
   };
   (void)bench::call_latency(bench::kWarmUp, publish);

@@ -14,12 +14,12 @@ const auto keys = bench::ten_thousand_keys();
 bench::Run twin(bench::RedisCase& its) {
   const bench::RedisStream stream{its, "twin"};
   bench::RedisTwin client{its.endpoint};
-  client.publish(stream.name(), bench::twin_id, keys[0], payload);
+  client.publish(stream.name(), keys[0], payload);
   client.flush();
   bench::settle();
   return bench::timed(its.messages, [&] {
     for (std::size_t i = 0; i < its.messages; ++i) {
-      client.publish(stream.name(), bench::twin_id, bench::key_of(keys, i), payload);
+      client.publish(stream.name(), bench::key_of(keys, i), payload);
     }
     client.flush();
   });

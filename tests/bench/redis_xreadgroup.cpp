@@ -18,7 +18,7 @@ bench::Run twin(bench::RedisCase& its) {
   {
     bench::RedisTwin publisher{its.endpoint};
     for (std::size_t i = 0; i < its.messages; ++i) {
-      publisher.publish(stream.name(), bench::twin_id, bench::key_of(keys, i), payload);
+      publisher.publish(stream.name(), bench::key_of(keys, i), payload);
     }
     publisher.flush();
   }
