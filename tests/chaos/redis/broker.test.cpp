@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +12,7 @@
 #include "chaos.hpp"
 #include "load.hpp"
 #include "order.hpp"
+#include "problems.hpp"
 
 // The server dies, freezes, closes its connections or does not answer for a while.
 
@@ -102,20 +102,6 @@ TEST_CASE("what kill -9 costs with appendfsync everysec is counted") {
   // The page cache outlives the process: no more than what was not yet written to it.
   CHECK(lost < 200);
 }
-
-/// Notes what observers are told of subscriptions.
-struct Problems {
-  void consumer(std::string_view, std::string_view, const ob::Error* problem) {
-    std::lock_guard lock{mutex};
-    if (problem != nullptr) told.append(problem->message()).append("\n");
-  }
-  std::string words() {
-    std::lock_guard lock{mutex};
-    return told;
-  }
-  std::mutex mutex;
-  std::string told;
-};
 
 TEST_CASE("without persistence the loss is foretold, and what follows is not lost with it") {
   Case f{"kill -9, no persistence"};
