@@ -8,6 +8,7 @@
 #include <omnibus/backends/redis/shards.hpp>
 #include <omnibus/detail/pace.hpp>
 #include <omnibus/detail/smaller.hpp>
+#include <omnibus/error.hpp>
 #include <omnibus/time.hpp>
 
 // When a member of a group has something to ask the server for. No I/O.
@@ -76,8 +77,14 @@ class Agenda {
     flush_ = now + flush_every;
     look_ = now + std::chrono::milliseconds{5};
   }
-  /// A read has brought so many entries; `more`: there are others for sure.
-  void read(std::size_t count, bool more, Instant now) noexcept {
+  /// A read of `asked` entries of each shard, at most, has come.
+  void read(const Shards& shards, std::size_t asked, Instant now) noexcept {
+    bool more = false;
+    std::size_t count = 0;
+    for (const Shard& shard : shards) {
+      more |= shard.state() == Shard::State::active && shard.got >= asked;
+      count += shard.got;
+    }
     const Duration linger = omnibus::detail::linger_after(count);
     read_ = now + (more ? Duration::zero() : linger);
     news_ = more || linger > Duration::zero();  // where several come at once, others follow
@@ -95,6 +102,15 @@ class Agenda {
   void moved(Instant now) noexcept { move_ = now + every; }
   void move_at(Instant when) noexcept { move_ = omnibus::detail::smaller(move_, when); }
   void cared(Instant now) noexcept { care_ = now + every; }
+
+  /// A server whose memory is full takes no transaction, although ours are what frees some: for a while
+  /// scripts do the same. False when this is another problem, or scripts are refused as well.
+  bool memory_is_full(const Error& problem, Instant now) noexcept {
+    if (by_script(now) || !problem.context.starts_with("OOM")) return false;
+    by_script_until_ = now + std::chrono::seconds{5};
+    return true;
+  }
+  bool by_script(Instant now) const noexcept { return now < by_script_until_; }
 
   /// The server has refused something.
   void refused(Instant now) noexcept {
@@ -116,6 +132,7 @@ class Agenda {
   Instant flush_ = Instant::min();
   Instant read_ = Instant::min();
   Instant look_ = Instant::min();
+  Instant by_script_until_ = Instant::min();
 };
 
 }  // namespace omnibus::redis

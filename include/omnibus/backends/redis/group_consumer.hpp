@@ -190,7 +190,11 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
     if (!watched_ || (!shards_.any_done() && reading_.empty())) return;
     asked_ = reading_.empty() ? 0 : omnibus::detail::smaller(space / reading_.size(), at_once);
     for (Shard& shard : shards_.all()) shard.got = 0;
-    turn_.transact(out, reading_, asked_, plan_.bounded);
+    if (agenda_.by_script(now_)) {
+      turn_.take(out, reading_, asked_);
+    } else {
+      turn_.transact(out, reading_, asked_, plan_.bounded);
+    }
     agenda_.transacted(now_);
   }
 
@@ -221,13 +225,15 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
 
   // ── answers ────────────────────────────────────────────────────────────────────────────────────
 
-  void joined(std::int64_t shards) override {
-    if (shards == static_cast<std::int64_t>(shards_.size())) {
-      joined_ = true;
-      previous_.clear();
-      return;
+  void joined(std::int64_t shards, std::int64_t made) override {
+    if (shards != static_cast<std::int64_t>(shards_.size())) {
+      return (void)connection_->lose(problems::shards(shards, shards_.size()));
     }
-    connection_->lose(problems::shards(shards, shards_.size()));
+    if (made > 0 && known_ && now_ >= quiet_until_) tell(problems::forgotten());
+    joined_ = known_ = true;
+    // If the server forgets the group it begins anew, with everything there is.
+    for (std::string& start : plan_.group.starts) start = "0";
+    previous_.clear();
   }
 
   void tended(std::size_t share, const std::vector<std::string>& owners) override {
@@ -259,14 +265,7 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
   void executed(bool well) override {
     shards_.hand_on_read();
     watched_ = false;  // until the answer to the next WATCH, which has been sent already
-    if (!well || asked_ == 0) return;
-    bool more = false;
-    std::size_t count = 0;
-    for (const Shard& shard : shards_) {
-      more |= shard.state() == Shard::State::active && shard.got >= asked_;
-      count += shard.got;
-    }
-    agenda_.read(count, more, now_);
+    if (well && asked_ > 0) agenda_.read(shards_, asked_, now_);
   }
 
   void recovered(std::size_t index, const Recovered& result) override {
@@ -313,12 +312,11 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
   void refused(std::int64_t index, const Error& problem) override {
     if (index >= 0) shards_[static_cast<std::size_t>(index)].take_back();
     if (now_ < quiet_until_) return;
+    if (index < 0 && agenda_.memory_is_full(problem, now_)) return;
     agenda_.refused(now_);
     if (problem.code == Errc::not_found) {
-      // The stream or the group was deleted: it begins anew, with everything there is.
       quiet_until_ = now_ + std::chrono::milliseconds{500};
-      joined_ = false;
-      for (std::string& start : plan_.group.starts) start = "0";
+      joined_ = false;  // the stream or the group was deleted
       for (Shard& shard : shards_.all()) shard.recover_again();
       agenda_.be_quiet();
       Error lost = problem;
@@ -383,6 +381,7 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
   std::string member_;    // of this connection
   std::string previous_;  // of those before, which the server may still take for alive
   bool joined_ = false;
+  bool known_ = false;    // the group was there
   bool watched_ = false;  // the answers to the last turn showed whose the shards are
   std::size_t share_ = 1;       // how many shards we may have
   std::size_t owned_ = 0;       // and have

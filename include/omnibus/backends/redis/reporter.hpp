@@ -64,6 +64,11 @@ inline Error too_large(Position id, const std::string& stream) {
                      "entry " + std::string{std::string_view{text}} + " of \"" + stream +
                          "\" is too large, and is passed over");
 }
+/// The server came back without the group.
+inline Error forgotten() {
+  return Error::make(Errc::position_lost, "",
+                     "the server has lost the group and what was in its streams; the group begins anew");
+}
 /// Nobody listened for a while.
 inline Error missed(std::int64_t ms, const std::string& why) {
   return Error::make(Errc::position_lost, "",

@@ -8,6 +8,8 @@
 //
 // Ownership: the hash `owners` maps each shard to "fence:member"; the fence counts take-overs, so that no
 // value comes twice. An owner is alive while its member's lease in the sorted set `members` lasts.
+// A server whose memory is full lets a script write only behind a command that may free some: where a
+// group must go on, which is what frees memory, such a command stands first.
 // Whatever an owner does, it does only while the hash still holds its value.
 
 namespace omnibus::redis::scripts {
@@ -50,9 +52,10 @@ return math.max(0, first[2] - now)
 )lua";
 
 /// Enters a group. KEYS owners members shards streams...; ARGV number of shards or '', group, member,
-/// who it was before, with blanks between, then for each stream where the group begins. Returns the number of shards that
-/// the topic has.
+/// who it was before, with blanks between, then for each stream where the group begins. Returns the number
+/// of shards that the topic has, and, where that is the right one, for how many the group had to be made.
 inline constexpr std::string_view join = R"lua(
+redis.call('ZREM', KEYS[2], '')
 if ARGV[1] ~= '' then
   local n = redis.call('GET', KEYS[3])
   if not n then
@@ -61,12 +64,17 @@ if ARGV[1] ~= '' then
     return tonumber(n) or -1
   end
 end
+local made = 0
 for k = 4, #KEYS do
-  local made = redis.pcall('XGROUP', 'CREATE', KEYS[k], ARGV[2], ARGV[k + 1], 'MKSTREAM')
-  if made.err and not string.find(made.err, 'BUSYGROUP') then return made end
+  local reply = redis.pcall('XGROUP', 'CREATE', KEYS[k], ARGV[2], ARGV[k + 1], 'MKSTREAM')
+  if not reply.err then
+    made = made + 1
+  elseif not string.find(reply.err, 'BUSYGROUP') then
+    return reply
+  end
 end
 for member in string.gmatch(ARGV[4], '%S+') do redis.call('ZREM', KEYS[2], member) end
-return #KEYS - 3
+return {#KEYS - 3, made}
 )lua";
 
 /// Renews a member's lease and takes what is free, up to its share. KEYS owners members; ARGV member,
@@ -77,8 +85,8 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local me = ARGV[1]
 local shards = tonumber(ARGV[3])
-redis.call('ZADD', KEYS[2], string.format('%.0f', now + ARGV[2]), me)
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', string.format('(%.0f', now))
+redis.call('ZADD', KEYS[2], string.format('%.0f', now + ARGV[2]), me)
 local members = redis.call('ZRANGE', KEYS[2], 0, -1)
 table.sort(members)
 local alive, rank = {}, 0
@@ -192,6 +200,20 @@ for _, id in ipairs(ids) do
 end
 local first = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
 if #first > 0 then out[3] = math.max(0, first[2] - now) end
+return out
+)lua";
+
+/// Acknowledges and reads, for a server that takes no transaction because its memory is full. KEYS owners
+/// stream; ARGV shard, owner, group, consumer, how many at most, then ids that are done. Returns like
+/// `recover`.
+inline constexpr std::string_view take = R"lua(
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return false end
+for i = 6, #ARGV do redis.call('XACK', KEYS[2], ARGV[3], ARGV[i]) end
+local out = {'', '', -1, 0}
+if ARGV[5] == '0' then return out end
+local read = redis.call('XREADGROUP', 'GROUP', ARGV[3], ARGV[4], 'COUNT', ARGV[5], 'STREAMS', KEYS[2], '>')
+if not read then return out end
+for _, entry in ipairs(read[1][2]) do out[#out + 1] = {entry[1], 0, entry[2]} end
 return out
 )lua";
 

@@ -114,6 +114,10 @@ class Shard {
     if (!well) later.insert(later.begin(), latering.begin(), latering.end());
     latering.clear();
   }
+  /// The first so many hostile entries are given up; others may have been found in the meantime.
+  void forget_hostile(std::size_t count) {
+    hostile.erase(hostile.begin(), hostile.begin() + static_cast<std::ptrdiff_t>(count));
+  }
   /// True when nothing is left to be said but what goes with giving it up.
   bool idle() const noexcept { return unsettled_ == 0 && later.empty() && latering.empty(); }
 

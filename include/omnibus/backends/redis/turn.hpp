@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,6 +20,7 @@
 #include <omnibus/backends/redis/scripts.hpp>
 #include <omnibus/backends/redis/shard.hpp>
 #include <omnibus/backends/redis/stream_id.hpp>
+#include <omnibus/backends/redis/turn_events.hpp>
 
 // What a member of a group asks of the server, and what is answered. A turn is a few commands that are
 // sent at once; the next turn follows when all of them are answered. No I/O.
@@ -29,40 +31,6 @@
 
 namespace omnibus::redis {
 
-/// Who hears of the answers.
-class TurnEvents {
- public:
-  virtual ~TurnEvents() = default;
-  /// The server knows the group; the topic has so many shards.
-  virtual void joined(std::int64_t shards) = 0;
-  /// The lease is renewed. An owner of "" is none.
-  virtual void tended(std::size_t share, const std::vector<std::string>& owners) = 0;
-  /// What the hash of owners holds, at the time of WATCH.
-  virtual void watched(const std::vector<std::string>& owners) = 0;
-  /// The transaction was carried out, or not because of what others have done.
-  virtual void executed(bool well) = 0;
-  /// What follows the entries of `recover` and `again`.
-  struct Recovered {
-    bool ours = false;      ///< false: the shard has another owner
-    std::string stop;       ///< where to go on; empty: there is no more
-    std::string last;       ///< the last entry that the group has read; empty: not told
-    std::int64_t due = -1;  ///< microseconds until something is to be delivered again; -1: nothing is
-    std::int64_t gone = 0;  ///< entries that somebody deleted
-  };
-  virtual void recovered(std::size_t shard, const Recovered& result) = 0;
-  virtual void took_again(std::size_t shard, const Recovered& result) = 0;
-  /// Entries wait for their time, of which the first comes after so many microseconds.
-  virtual void postponed(std::size_t shard, std::int64_t due) = 0;
-  /// The shard is given up.
-  virtual void gave(std::size_t shard) = 0;
-  /// How many entries have been removed from the shard, and how many of them the group has not read.
-  virtual void looked(std::size_t shard, std::int64_t removed, std::int64_t unread) = 0;
-  /// Microseconds until a delayed message is to be moved; -1: there is none.
-  virtual void moved(std::int64_t due) = 0;
-  /// The server has refused something of this shard, or of all: -1.
-  virtual void refused(std::int64_t shard, const Error& problem) = 0;
-};
-
 /// Thread safety: one thread at a time.
 class Turn final : public Replies {
  public:
@@ -72,7 +40,11 @@ class Turn final : public Replies {
   /// True when everything is answered.
   bool over() const noexcept { return awaited_.empty(); }
   /// The connection is gone.
-  void reset() { awaited_.clear(); }
+  void reset() {
+    awaited_.clear();
+    queued_problem_.reset();
+    taking_ = 0;
+  }
 
   // ── what is asked ──────────────────────────────────────────────────────────────────────────────
 
@@ -154,9 +126,27 @@ class Turn final : public Replies {
       for (std::size_t i = 0; i < reading.size(); ++i) append_argument(out, ">");
       ++commands;
     }
-    for (std::size_t i = 0; i < commands; ++i) awaited_.push_back({Kind::nothing});
+    for (std::size_t i = 0; i < commands; ++i) awaited_.push_back({Kind::queued});
     append_command(out, "EXEC");
     awaited_.push_back({Kind::exec, 0, reading.empty() ? commands : commands - 1});
+  }
+
+  /// Does the same with a script for each shard.
+  void take(std::string& out, const std::vector<std::size_t>& reading, std::size_t count) {
+    for (std::size_t i = 0; i < shards_.size(); ++i) {
+      Shard& shard = shards_[i];
+      bool reads = false;
+      for (const std::size_t each : reading) reads |= each == i;
+      if (!shard.ours() || (!reads && shard.done.empty())) continue;
+      shard.acking.swap(shard.done);
+      begin_command(out, 3 + 2 + 5 + shard.acking.size());
+      append_script(out, scripts::take, 2);
+      append_shard(out, i, false);
+      append_argument(out, reads ? count : 0);
+      for (const Position id : shard.acking) append_argument(out, std::string_view{IdText{id}});
+      awaited_.push_back({Kind::take, i});
+      ++taking_;
+    }
   }
 
   /// Reads what is pending, `count` entries at most.
@@ -242,9 +232,11 @@ class Turn final : public Replies {
     const Awaited& awaited = awaited_.front();
     if (part.kind == Part::Kind::error) return refuse(awaited, part);
     switch (awaited.kind) {
-      case Kind::nothing: return;
+      case Kind::nothing:
+      case Kind::queued: return;
       case Kind::join:
-        if (part.kind == Part::Kind::integer) events_.joined(part.number);
+        // A number alone is another one than ours.
+        if (part.kind == Part::Kind::integer) (part.index == 0 ? joined_ : made_) = part.number;
         return;
       case Kind::move: return events_.moved(part.number);
       case Kind::give: return;
@@ -273,6 +265,7 @@ class Turn final : public Replies {
           looked(looking_[looking_at_], part);
         }
         return;
+      case Kind::take:
       case Kind::recover:
       case Kind::again: return recover_part(awaited, part);
     }
@@ -282,11 +275,13 @@ class Turn final : public Replies {
     if (awaited_.empty()) return;
     const Awaited awaited = awaited_.front();
     awaited_.pop_front();
+    if (awaited.kind == Kind::take) return taken(shards_[awaited.shard]);
     if (std::exchange(refused_, false)) {
       owners_.clear();
       return;
     }
     switch (awaited.kind) {
+      case Kind::join: events_.joined(joined_, made_); return;
       case Kind::tend: events_.tended(share_, std::exchange(owners_, {})); return;
       case Kind::watch: events_.watched(std::exchange(owners_, {})); return;
       case Kind::exec:
@@ -294,7 +289,7 @@ class Turn final : public Replies {
         events_.executed(executed_);
         return;
       case Kind::recover:
-        forget_hostile(shards_[awaited.shard], awaited.number);
+        shards_[awaited.shard].forget_hostile(awaited.number);
         events_.recovered(awaited.shard, std::exchange(result_, {}));
         return;
       case Kind::again: events_.took_again(awaited.shard, std::exchange(result_, {})); return;
@@ -306,6 +301,8 @@ class Turn final : public Replies {
  private:
   enum class Kind : std::uint8_t {
     nothing,
+    queued,  ///< for a transaction
+    take,
     join,
     tend,
     watch,
@@ -325,6 +322,12 @@ class Turn final : public Replies {
     std::size_t number = 0;
   };
 
+  /// Whose the shard is now, WATCH says.
+  void taken(Shard& shard) {
+    shard.acknowledged(!std::exchange(refused_, false) && std::exchange(result_, {}).ours);
+    if (--taking_ == 0) events_.executed(true);
+  }
+
   void append_shard(std::string& out, std::size_t index, bool later) {
     const Shard& shard = shards_[index];
     append_argument(out, group_.owners);
@@ -334,12 +337,6 @@ class Turn final : public Replies {
     append_argument(out, shard.owner());
     append_argument(out, group_.name);
     append_argument(out, Group::consumer);
-  }
-
-  /// Others may have been found in the meantime.
-  static void forget_hostile(Shard& shard, std::size_t count) {
-    const auto first = shard.hostile.begin();
-    shard.hostile.erase(first, first + static_cast<std::ptrdiff_t>(count));
   }
 
   void append_look(std::string& out, std::size_t index) const {
@@ -354,28 +351,29 @@ class Turn final : public Replies {
     if (part.depth == 0) {
       result_.ours = part.kind == Part::Kind::array;
     } else if (part.depth == 1 && part.index < 4) {
-      switch (part.index) {
-        case 0: result_.stop = part.text; return;
-        case 1: result_.last = part.text; return;
-        case 2: result_.due = part.number; return;
-        default: result_.gone = part.number; return;
-      }
+      result_.note(part);
     } else {
       gatherer_.entry_part(part, awaited.shard);
     }
   }
 
   void refuse(const Awaited& awaited, const Part& part) {
-    const bool of_shard = awaited.kind == Kind::recover || awaited.kind == Kind::again ||
-                          awaited.kind == Kind::postpone || awaited.kind == Kind::give;
+    if (awaited.kind == Kind::queued) {  // for it the transaction is refused
+      if (!queued_problem_) queued_problem_ = server_error(part.text, "");
+      return;
+    }
+    const bool of_shard = awaited.kind == Kind::take || awaited.kind == Kind::recover ||
+                          awaited.kind == Kind::again || awaited.kind == Kind::postpone ||
+                          awaited.kind == Kind::give;
     if (awaited.kind == Kind::postpone) shards_[awaited.shard].postponed(false);
+    Error problem = server_error(part.text, "");
     if (awaited.kind == Kind::exec && part.depth == 0) {
       executed_ = false;
+      if (queued_problem_) problem = *std::exchange(queued_problem_, {});
     } else if (part.depth == 0) {
       refused_ = true;
     }
-    events_.refused(of_shard ? static_cast<std::int64_t>(awaited.shard) : -1,
-                    server_error(part.text, ""));
+    events_.refused(of_shard ? static_cast<std::int64_t>(awaited.shard) : -1, problem);
   }
 
   const Group& group_;
@@ -383,6 +381,8 @@ class Turn final : public Replies {
   Gatherer& gatherer_;
   TurnEvents& events_;
   std::deque<Awaited> awaited_;
+  std::int64_t joined_ = 0;  // how many shards the topic has
+  std::int64_t made_ = 0;    // and for how many of them there was no group
   std::size_t share_ = 0;
   std::vector<std::string> owners_;
   TurnEvents::Recovered result_;
@@ -390,6 +390,8 @@ class Turn final : public Replies {
   std::size_t looking_at_ = 0;
   std::size_t look_at_ = 0;           // of exec: the index of the first look
   std::vector<std::size_t> looking_;  // and at which shards
+  std::optional<Error> queued_problem_;
+  std::size_t taking_ = 0;  // shards
   bool executed_ = false;
   bool reading_ = false;
   bool refused_ = false;

@@ -27,6 +27,10 @@ struct Bench {
     agenda.moved(now);
     agenda.transacted(now);
   }
+  void read(std::size_t count) {
+    shards[0].got = count;
+    agenda.read(shards, 256, now);
+  }
   Instant due(bool bell_is_right = true) const { return agenda.turn_due(shards, true, bell_is_right); }
 };
 
@@ -45,12 +49,12 @@ TEST_CASE("redis: news are read at once when they are few, and gather when they 
   Bench bench;
   bench.agenda.begin_reading(now);
   CHECK(bench.due() <= now);
-  bench.agenda.read(1, false, now);
+  bench.read(1);
   CHECK(bench.due() == now + 1s);  // the bell will ring
-  bench.agenda.read(10, false, now);
+  bench.read(10);
   CHECK(bench.due() > now);
   CHECK(bench.due() <= now + 1ms);
-  bench.agenda.read(256, true, now);
+  bench.read(256);
   CHECK(bench.due() <= now);
   bench.basket.left = 0;
   CHECK(bench.due() == now + 1s);

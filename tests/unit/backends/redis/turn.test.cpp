@@ -52,7 +52,9 @@ struct Bench final : Arrivals, TurnEvents {
   }
   void gone(std::size_t, Position) override { tell("gone"); }
   void too_large(std::size_t, Position) override { tell("large"); }
-  void joined(std::int64_t n) override { tell("joined " + std::to_string(n)); }
+  void joined(std::int64_t n, std::int64_t made) override {
+    tell("joined " + std::to_string(n) + " " + std::to_string(made));
+  }
   void tended(std::size_t share, const std::vector<std::string>& owners) override {
     tell("tended " + std::to_string(share) + list(owners));
   }
@@ -91,8 +93,8 @@ TEST_CASE("redis: joining and tending") {
         "EVAL ... 2 O M me 10000 2 1\n"
         "WATCH O\nHMGET O 0 1\n");
   CHECK_FALSE(bench.turn.over());
-  CHECK(bench.heard(":2\r\n*4\r\n:1\r\n:2\r\n$4\r\n7:me\r\n$0\r\n\r\n+OK\r\n*2\r\n$4\r\n7:me\r\n$-1\r\n") ==
-        "joined 2, tended 2 [7:me] [], watched [7:me] []");
+  CHECK(bench.heard("*2\r\n:2\r\n:1\r\n*4\r\n:1\r\n:2\r\n$4\r\n7:me\r\n$0\r\n\r\n+OK\r\n*2\r\n$4\r\n7:me\r\n$-1\r\n") ==
+        "joined 2 1, tended 2 [7:me] [], watched [7:me] []");
   CHECK(bench.turn.over());
 }
 
@@ -138,9 +140,29 @@ TEST_CASE("redis: refusals within and instead of a transaction") {
   bench.shards[0].done = {{5, 1}};
   bench.turn.transact(bench.out, {0}, 10);
   CHECK(bench.heard("+OK\r\n-NOPERM no\r\n-NOPERM no\r\n-EXECABORT discarded\r\n") ==
-        "refused -1 access_denied, refused -1 access_denied, refused -1 rejected, aborted");
+        "refused -1 access_denied, aborted");
   CHECK(bench.shards[0].done.size() == 1);
   CHECK(bench.turn.over());
+}
+
+TEST_CASE("redis: scripts do what a transaction does") {
+  Bench bench;
+  bench.out.clear();
+  bench.shards[0].done = {{5, 1}};
+  bench.shards[1].done = {{6, 1}};
+  bench.turn.take(bench.out, {1}, 10);
+  CHECK(bench.sent() ==
+        "EVAL ... 2 O {t}:0 0 1:me g omnibus 0 5-1\n"
+        "EVAL ... 2 O {t}:1 1 1:me g omnibus 10 6-1\n");
+  CHECK(bench.heard("$-1\r\n") == "");  // it was not ours any more
+  CHECK(bench.shards[0].done == std::vector<Position>{{5, 1}});
+  CHECK(bench.heard("*5\r\n$0\r\n\r\n$0\r\n\r\n:-1\r\n:0\r\n*3\r\n$3\r\n7-0\r\n:0\r\n"
+                    "*2\r\n$7\r\npayload\r\n$1\r\na\r\n") == "entry a x0, executed");
+  CHECK(bench.shards[1].done.empty());
+  CHECK(bench.turn.over());
+  bench.turn.take(bench.out, {}, 0);
+  CHECK(bench.heard("-OOM full\r\n") == "refused 0 rejected, executed");
+  CHECK(bench.shards[0].done.size() == 1);
 }
 
 TEST_CASE("redis: what earlier owners left is read by a script") {
