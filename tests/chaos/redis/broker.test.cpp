@@ -27,8 +27,10 @@ std::size_t count_lost(Broker& f, ChaosBus& bus, const std::string& topic,
   for (const auto& each : sent) last[each.key] = std::max(last[each.key], each.number);
   for (const auto& [key, number] : last) send(f, bus, topic, std::to_string(number + 1), key);
   for (const auto& [key, number] : last) {
-    eventually(
-        f, [&] { return ledger.handled(key, number + 1); }, "the last message of ", key);
+    const auto came = [&ledger, key = key, number = number] {
+      return ledger.handled(key, number + 1);
+    };
+    eventually(f, came, "the last message of ", key);
   }
   return static_cast<std::size_t>(std::count_if(sent.begin(), sent.end(), [&](const auto& each) {
     return each.ending && !ledger.handled(each.key, each.number);
