@@ -134,7 +134,7 @@ class Dispatcher final : private Intake {
     started_.wait();
     while (true) {
       const bool stopping = stopping_.load();
-      if (stopping) give_back(lanes_.withdraw([](const Item&) { return true; }));
+      if (stopping) withdraw([](const Item&) { return true; });
       const auto turn = lanes_.exchange(std::exchange(arrived_, {}), context_.clock().now());
       settle(turn.done);
       if (stopping && in_flight_ == 0) break;
@@ -179,18 +179,26 @@ class Dispatcher final : private Intake {
     };
     give_back(arrived_.extract(of_it));
     while (true) {
-      const Items done = lanes_.exchange({}, Instant::min()).done;
-      settle(done);
-      give_back(lanes_.withdraw(of_it));  // also what has failed since and waits for its next attempt
+      const std::size_t done = withdraw(of_it);  // at each turn: one may have failed and wait again
       if (count_partition(partition) == 0) return true;
       const Instant now = context_.clock().now();
       if (now >= until) return false;
-      if (done.size > 0) continue;
+      if (done > 0) continue;
       const Duration wait = detail::smaller<Duration>(until - now, std::chrono::hours{1});
       std::unique_lock lock{returned_mutex_};
       returned_signal_.wait_for(lock, wait, [this] { return returned_; });
       returned_ = false;
     }
+  }
+
+  /// Gives back what has not started and is `wanted` and settles what is done. Returns how many were
+  /// done.
+  template <class Wanted>
+  std::size_t withdraw(Wanted wanted) {
+    const auto withdrawn = lanes_.withdraw(wanted);
+    settle(withdrawn.done);
+    give_back(withdrawn.items);
+    return withdrawn.done.size;
   }
 
   /// Called by a worker when the dispatcher waits and something is done.

@@ -104,9 +104,15 @@ class Lanes {
     return turn;
   }
 
-  /// For the dispatcher: takes back what has not started and is `wanted`.
+  struct Withdrawn {
+    Items items;  ///< have not started
+    Items done;   ///< as Turn's
+  };
+
+  /// For the dispatcher: takes back what has not started and is `wanted`, and takes what is done, of
+  /// slow workers too. When nothing is done, the next item that is done or parked calls `wake`.
   template <class Wanted>
-  Items withdraw(Wanted wanted) {
+  Withdrawn withdraw(Wanted wanted) {
     std::lock_guard lock{mutex_};
     for (Chunk* chunk : held_) take_back(*chunk);
     Items out;
@@ -121,7 +127,8 @@ class Lanes {
       }
       std::erase_if(lane.parked, [](const Parked& parked) { return parked.items.size == 0; });
     }
-    return out;
+    waiting_ = done_.first == nullptr;
+    return {out, std::exchange(done_, {})};
   }
 
   /// For a worker: gives back the chunk and fills it with new work. Blocks until there is some;
@@ -211,7 +218,7 @@ class Lanes {
   /// The worker is done with it. Returns whether the dispatcher is to be woken.
   bool finish(Chunk& chunk) {
     std::erase(held_, &chunk);
-    const Items done = chunk.done.take_all();
+    const Items done = chunk.done.take();
     bool news = done.first != nullptr;
     for (Run& run : chunk.runs_) news |= finish(run);
     chunk.runs_.clear();

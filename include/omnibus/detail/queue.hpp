@@ -55,44 +55,31 @@ struct Queue {
   }
 };
 
-/// A queue that one thread fills and another one empties meanwhile, without a lock. The item that was
-/// pushed last stays until `take_all`, so that the two never touch the same pointer.
+/// A queue that one thread fills and another empties meanwhile, without a lock.
 template <class Item>
 class HandedOver {
  public:
   /// The thread that fills it.
   void push(Item* item) noexcept {
-    item->next = nullptr;
-    (last_ ? last_->next : first_) = item;
-    last_ = item;
-    pushed_.store(item, std::memory_order_release);
+    item->next = newest_.load(std::memory_order_relaxed);
+    while (!newest_.compare_exchange_weak(item->next, item, std::memory_order_release,
+                                          std::memory_order_relaxed)) {
+    }
   }
-  /// The thread that empties it.
+  /// The thread that empties it: everything, in order.
   Queue<Item> take() noexcept {
     Queue<Item> taken;
-    const Item* last = pushed_.load(std::memory_order_acquire);
-    while (last != nullptr && first_ != last) take_first(taken);
-    return taken;
-  }
-  /// When nothing is being pushed any more.
-  Queue<Item> take_all() noexcept {
-    Queue<Item> taken;
-    while (first_ != nullptr) take_first(taken);
-    last_ = nullptr;
-    pushed_.store(nullptr, std::memory_order_relaxed);
+    Item* item = newest_.exchange(nullptr, std::memory_order_acquire);
+    taken.last = item;
+    for (; item != nullptr; ++taken.size) {
+      Item* older = std::exchange(item->next, taken.first);
+      taken.first = std::exchange(item, older);
+    }
     return taken;
   }
 
  private:
-  void take_first(Queue<Item>& taken) noexcept {
-    Item* item = first_;
-    first_ = item->next;
-    taken.push(item);
-  }
-
-  Item* first_ = nullptr;
-  Item* last_ = nullptr;
-  std::atomic<Item*> pushed_{nullptr};
+  std::atomic<Item*> newest_{nullptr};
 };
 
 }  // namespace omnibus::detail

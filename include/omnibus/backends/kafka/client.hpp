@@ -56,11 +56,33 @@ inline void set_metadata(rd_kafka_topic_partition_t& partition, std::string_view
   partition.metadata_size = text.size();
 }
 
+/// The value of a client's property that is a number; 0 where it has none.
+inline std::size_t number_of(rd_kafka_t* client, const char* property) noexcept {
+  char text[32];
+  std::size_t size = sizeof text;
+  if (rd_kafka_conf_get(rd_kafka_conf(client), property, text, &size) != RD_KAFKA_CONF_OK) return 0;
+  return std::strtoull(text, nullptr, 10);
+}
+
 /// Milliseconds until a moment, as librdkafka takes them; at least 0.
 inline int ms_until(Instant until, Instant now) noexcept {
   if (until <= now) return 0;
   if (until - now > std::chrono::hours{1}) return 3'600'000;
   return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(until - now).count());
+}
+
+/// True for what is no matter of a message, but of the producer that sent it: the broker knows it no more,
+/// or knows it otherwise. A pure function.
+inline bool is_of_producer(rd_kafka_resp_err_t code) noexcept {
+  switch (code) {
+    case RD_KAFKA_RESP_ERR__FATAL:
+    case RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER:
+    case RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH:
+    case RD_KAFKA_RESP_ERR_PRODUCER_FENCED:
+    case RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID: return true;
+    default: return false;
+  }
 }
 
 /// What kind of failure a code of librdkafka, or of the broker, is. A pure function.

@@ -46,7 +46,7 @@ struct Outbox {
   }
   void make_producer() {
     producer.reset();  // one at a time
-    producer = std::make_shared<Producer>(settings, plan.linger, callbacks);
+    producer = std::make_shared<Producer>(settings, plan.linger, callbacks, batch_bytes);
   }
 
   /// Hands a record to librdkafka. Returns false when it did not take it: then the thread has to do
@@ -81,6 +81,7 @@ struct Outbox {
   mutable std::mutex mutex;
   omnibus::detail::Waiters waiters{mutex};
   std::unique_ptr<Slots> slots;
+  std::size_t batch_bytes = 0;  ///< of new producers; 0: as the settings say
   std::shared_ptr<Producer> producer;  ///< callers who hurry keep it for a moment
   Routes routes;
   std::vector<Refused> refused;  ///< by librdkafka, at once

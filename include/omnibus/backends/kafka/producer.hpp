@@ -156,14 +156,18 @@ inline Result<> created(rd_kafka_event_t* event) {
 /// One producer. Thread safety: one thread produces at a time, one polls.
 class Producer {
  public:
-  Producer(const Settings& settings, Duration linger, Callbacks& callbacks)
-      : client_{make(settings, linger, &callbacks)}, events_{rd_kafka_queue_get_main(client_.get())} {}
+  /// `batch_bytes`: of messages that travel together, at most; 0: as the settings say.
+  Producer(const Settings& settings, Duration linger, Callbacks& callbacks, std::size_t batch_bytes = 0)
+      : client_{make(settings, linger, &callbacks, batch_bytes)},
+        batch_bytes_{number_of(client_.get(), "batch.size")},
+        events_{rd_kafka_queue_get_main(client_.get())} {}
   ~Producer() { events_.reset(); }
   Producer(const Producer&) = delete;
 
   /// Throws std::invalid_argument where the settings are wrong. Without `callbacks`, nothing
   /// is heard of it.
-  static rd_kafka_t* make(const Settings& settings, Duration linger, Callbacks* callbacks) {
+  static rd_kafka_t* make(const Settings& settings, Duration linger, Callbacks* callbacks,
+                          std::size_t batch_bytes = 0) {
     ConfBuilder conf;
     conf.add(settings)
         .set("enable.idempotence", "true")
@@ -177,12 +181,15 @@ class Producer {
     conf.set("linger.ms", std::to_string(std::chrono::duration<double, std::milli>(linger).count()));
     // Every message has its report, and none is part of a transaction.
     conf.leave("delivery.report.only.error").leave("transactional.id").leave("enabled_events");
-    conf.add(settings.properties).events(RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+    conf.add(settings.properties);
+    if (batch_bytes > 0) conf.set("batch.size", std::to_string(batch_bytes));
+    conf.events(RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
     callbacks != nullptr ? conf.call(*callbacks) : conf.quiet();
     return conf.make(RD_KAFKA_PRODUCER, secrets_of(settings));
   }
 
   rd_kafka_t* get() const noexcept { return client_.get(); }
+  std::size_t batch_bytes() const noexcept { return batch_bytes_; }
   Topic topic(const std::string& name) const {
     return Topic{rd_kafka_topic_new(client_.get(), name.c_str(), nullptr)};
   }
@@ -238,6 +245,7 @@ class Producer {
   using HeaderList = Owned<rd_kafka_headers_t, rd_kafka_headers_destroy>;
 
   Owned<rd_kafka_t, rd_kafka_destroy> client_;
+  const std::size_t batch_bytes_;
   Queue events_;
   std::vector<rd_kafka_vu_t> parts_ = std::vector<rd_kafka_vu_t>(16);
 };

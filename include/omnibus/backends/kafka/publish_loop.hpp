@@ -92,7 +92,8 @@ class PublishLoop {
       if (troubled_) well();
       slots().end(number, Receipt{sent.partition, {static_cast<std::uint64_t>(sent.offset), 0}});
     } else if (!slots().has_ended(number)) {
-      if (goes_again(sent.err)) return send_again(sent, number);
+      if (is_of_producer(sent.err)) outbox_.fatal.store(true);
+      if (goes_again(sent.err) || was_in_company(sent)) return send_again(sent, number);
       slots().end(number, ending_of(sent));
     }
     slots().returned(number);
@@ -100,8 +101,8 @@ class PublishLoop {
 
   /// True for what failed because of the producer, or because its topic went away.
   bool goes_again(rd_kafka_resp_err_t code) const noexcept {
+    if (is_of_producer(code)) return true;
     switch (code) {
-      case RD_KAFKA_RESP_ERR__FATAL:
       case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
       case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT: return true;
       case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
@@ -109,6 +110,25 @@ class PublishLoop {
       case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION: return outbox_.plan.create_topics;
       default: return false;
     }
+  }
+  /// True for what the broker refused because of the batch that it was in. A topic takes batches as large as
+  /// its largest message may be (kafka.apache.org/documentation, max.message.bytes), and a batch is
+  /// refused whole: a new producer makes smaller ones.
+  bool was_in_company(const rd_kafka_message_t& sent) {
+    constexpr std::size_t overhead = 61;  // of a batch with one record
+    const std::size_t most = outbox_.producer->batch_bytes();
+    if (sent.err != RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) return false;
+    if (sent.len + sent.key_len + overhead >= most) return false;  // it was alone
+    if (std::exchange(outbox_.batch_bytes, most / 4) != most / 4) {
+      constexpr int warning = 4;
+      outbox_.callbacks.log(warning, std::string{"a batch is too large for topic \""}
+                                         .append(rd_kafka_topic_name(sent.rkt))
+                                         .append("\": batches have at most ")
+                                         .append(std::to_string(outbox_.batch_bytes))
+                                         .append(" bytes from now on"));
+    }
+    outbox_.fatal.store(true);
+    return true;
   }
   void send_again(const rd_kafka_message_t& sent, std::uint64_t number) {
     std::lock_guard lock{outbox_.mutex};

@@ -6,7 +6,6 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <mutex>
 #include <set>
 #include <string>
@@ -37,7 +36,8 @@ class Refill {
 
   explicit Refill(rd_kafka_t* client)
       : client_{client},
-        half_{number_of("queued.min.messages") / 2, number_of("queued.max.messages.kbytes") * 512} {}
+        half_{number_of(client, "queued.min.messages") / 2,
+              number_of(client, "queued.max.messages.kbytes") * 512} {}
   ~Refill() {
     {
       std::lock_guard lock{mutex_};
@@ -60,13 +60,6 @@ class Refill {
   }
 
  private:
-  std::size_t number_of(const char* property) const {
-    char text[32];
-    std::size_t size = sizeof text;
-    if (rd_kafka_conf_get(rd_kafka_conf(client_), property, text, &size) != RD_KAFKA_CONF_OK) return 0;
-    return std::strtoull(text, nullptr, 10);
-  }
-
   void run() {
     std::unique_lock lock{mutex_};
     while (true) {

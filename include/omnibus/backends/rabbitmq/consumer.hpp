@@ -31,16 +31,16 @@ class Consumer {
   Consumer(const ConnectOptions& connect, Source source, Publisher& publisher)
       : source_{std::move(source)},
         shards_{source_, first_shard_channel},
-        later_{publisher, source_.later_name, mailbox_},
+        later_{publisher, source_.later_name},
         adoption_{publisher},
-        dialer_{connect, [mailbox = mailbox_] { mailbox->wakeup.ring(); }} {}
+        dialer_{connect, [mailbox = later_.mailbox()] { mailbox->wakeup.ring(); }} {}
   Consumer(const Consumer&) = delete;
 
   void poll(Intake& intake, Instant until) {
     intake_ = &intake;
     delivered_ = 0;
     while (true) {
-      const bool woken = mailbox_->wakeup.take();
+      const bool woken = later_.wakeup().take();
       const Instant now = std::chrono::steady_clock::now();
       if (!connection_) connect(now);
       if (connection_) serve(now);
@@ -53,7 +53,7 @@ class Consumer {
   void settle(std::span<const Settlement> settlements) {
     for (const Settlement& each : settlements) {
       Held& held = *reinterpret_cast<Held*>(each.token);
-      const bool current = held.generation == held.shard->generation();
+      const bool current = held.current();
       if (current && each.kind == Settlement::Kind::later) {
         later_.send(held, each.delay, each.attempts);
         continue;
@@ -64,7 +64,7 @@ class Consumer {
     }
   }
 
-  void wake() { mailbox_->wakeup.ring(); }
+  void wake() { later_.wakeup().ring(); }
 
   Result<> close(Instant until) {
     if (!connection_) return {};
@@ -301,19 +301,8 @@ class Consumer {
   }
 
   void copies_ended(Instant now) {
-    for (const Mailbox::Copied& each : mailbox_->take()) {
-      Held& held = *each.held;
-      const bool current = held.generation == held.shard->generation();
-      if (current && !each.confirmed) {
-        later_.failed(held, now);
-        continue;
-      }
-      --held.shard->forwarding;
-      if (current) held.shard->settle(held.tag, true);
-      shards_.give_back(held);
-    }
-    later_.retry(now, [this](Held& held) {
-      --held.shard->forwarding;
+    later_.turn(now, [this](Held& held) {
+      if (held.current()) held.shard->settle(held.tag, true);
       shards_.give_back(held);
     });
   }
@@ -343,7 +332,7 @@ class Consumer {
     if (now < next_read_) {
       omnibus::detail::Wakeup::doze(smaller(until, next_read_));
     } else {
-      mailbox_->wakeup.wait(connection_ ? connection_->fd() : -1, listening(), unsent, until);
+      later_.wakeup().wait(connection_ ? connection_->fd() : -1, listening(), unsent, until);
     }
   }
 
@@ -353,9 +342,9 @@ class Consumer {
       const Instant now = std::chrono::steady_clock::now();
       copies_ended(now);
       if (shards_.forwarding() == 0 || now >= until) return;
-      mailbox_->wakeup.wait(-1, false, false,
+      later_.wakeup().wait(-1, false, false,
                              omnibus::detail::smaller(until, later_.next_retry()));
-      (void)mailbox_->wakeup.take();
+      (void)later_.wakeup().take();
     }
   }
 
@@ -373,13 +362,12 @@ class Consumer {
       const bool closed = shards_.all_closed();
       if (!connection_->send(now) || closed || now >= until) return closed;
       if (connection_->lost()) return !shards_.any_finishing();
-      mailbox_->wakeup.wait(connection_->fd(), true, connection_->unsent() > 0, until);
-      (void)mailbox_->wakeup.take();
+      later_.wakeup().wait(connection_->fd(), true, connection_->unsent() > 0, until);
+      (void)later_.wakeup().take();
     }
   }
 
   Source source_;
-  const std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>();
   Shards shards_;
   Later later_;
   Adoption adoption_;

@@ -1,98 +1,65 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
+#include <chrono>
 #include <cstdint>
-#include <deque>
-#include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include <omnibus/backends/rabbitmq/publisher.hpp>
 #include <omnibus/backends/rabbitmq/shard.hpp>
 #include <omnibus/backends/rabbitmq/topology.hpp>
-#include <omnibus/detail/wakeup.hpp>
+#include <omnibus/copies.hpp>
 
 // Delivering again later: a copy goes to a queue where it waits, and only when the broker has
 // confirmed it may the original be acknowledged.
 
 namespace omnibus::rabbitmq {
 
-/// The bell of a consumer's thread, and what has become of copies. It outlives the consumer where a
-/// publish is still under way. Thread safety: shared objects are safe.
-struct Mailbox {
-  struct Copied {
-    Held* held;
-    bool confirmed;
-  };
-  omnibus::detail::Wakeup wakeup;
-  std::mutex mutex;
-  std::vector<Copied> copied;
-
-  void add(Copied each) {
-    {
-      std::lock_guard lock{mutex};
-      copied.push_back(each);
-    }
-    wakeup.ring();
-  }
-  std::vector<Copied> take() {
-    std::lock_guard lock{mutex};
-    return std::exchange(copied, {});
-  }
-};
-
 /// Sends copies to delay queues, from which they return to the queue they came from.
 /// Thread safety: one thread at a time.
 class Later {
  public:
   /// `name` is what the delay queues are named after.
-  Later(Publisher& publisher, std::string name, std::shared_ptr<Mailbox> mailbox)
-      : publisher_{publisher}, name_{std::move(name)}, mailbox_{std::move(mailbox)} {}
+  Later(Publisher& publisher, std::string name) : publisher_{publisher}, name_{std::move(name)} {}
 
-  /// Sends a copy that comes back after `delay`. The mailbox is told of its ending, once.
+  omnibus::detail::Wakeup& wakeup() const noexcept { return copies_.wakeup(); }
+  /// A wakeup that outlives this.
+  auto mailbox() const noexcept { return copies_.mailbox(); }
+  Instant next_retry() const noexcept { return copies_.next_retry(); }
+
+  /// Sends a copy that comes back after `delay`.
   void send(Held& held, Duration delay, std::uint32_t attempts) {
     held.delay = delay;
     held.attempts = attempts;
     ++held.shard->forwarding;
-    submit(held);
+    send_copy(held);
   }
 
-  /// A copy was not confirmed: it is sent again after a while.
-  void failed(Held& held, Instant now) { retries_.push_back({&held, now + pause}); }
-  Instant next_retry() const noexcept {
-    return retries_.empty() ? Instant::max() : retries_.front().due;
-  }
-  /// Sends again what is due; drops what has come back to the broker with its channel.
-  template <class Drop>
-  void retry(Instant now, Drop drop) {
-    for (; !retries_.empty() && retries_.front().due <= now; retries_.pop_front()) {
-      Held& held = *retries_.front().held;
-      if (held.generation == held.shard->generation()) {
-        submit(held);
+  /// Calls `finish(held)` for what has a confirmed copy, or has come back to the broker with its
+  /// channel; sends other copies again when it is time.
+  template <class Finish>
+  void turn(Instant now, Finish finish) {
+    const auto end = [&](Held& held) {
+      --held.shard->forwarding;
+      finish(held);
+    };
+    for (const auto& each : copies_.take()) {
+      if (each.confirmed || !each.held->current()) {
+        end(*each.held);
       } else {
-        drop(held);
+        copies_.failed(*each.held, now);
       }
     }
+    copies_.retry(now, [&](Held& held) { held.current() ? send_copy(held) : end(held); });
   }
 
  private:
-  static constexpr Duration pause = std::chrono::milliseconds{200};
-  struct Retry {
-    Held* held;
-    Instant due;
-  };
-
-  void submit(Held& held) {
+  void send_copy(Held& held) {
     const Duration tier = delay_tier(held.delay);
     const Duration rest = held.delay > tier ? held.delay - tier : Duration::zero();
     const std::string route = later_exchange(name_, tier);
-    Outgoing outgoing{held.received.message(), {},
-                      [mailbox = mailbox_, &held](const Result<Receipt>& result) {
-                        mailbox->add({&held, result.has_value()});
-                      }};
+    Outgoing outgoing{held.received.message(), {}, copies_.completion(held)};
     publisher_.submit(
         {.route = route, .routing_key = held.shard->queue(), .carried = {held.attempts, rest}},
         [&] { return Route{route, later_topology(name_, "", tier)}; }, outgoing,
@@ -101,8 +68,7 @@ class Later {
 
   Publisher& publisher_;
   const std::string name_;
-  const std::shared_ptr<Mailbox> mailbox_;
-  std::deque<Retry> retries_;
+  omnibus::detail::Copies<Held> copies_;
 };
 
 }  // namespace omnibus::rabbitmq

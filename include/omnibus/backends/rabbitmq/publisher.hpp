@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -15,6 +13,7 @@
 #include <omnibus/backends/rabbitmq/outbox.hpp>
 #include <omnibus/backends/rabbitmq/publish_loop.hpp>
 #include <omnibus/backends/rabbitmq/routes.hpp>
+#include <omnibus/detail/waiters.hpp>
 
 // The publishing side as its callers see it: they encode into the outbox, and wait where that is
 // wanted.
@@ -78,11 +77,7 @@ class Publisher {
     std::unique_lock lock{mutex_};
     if (!outbox_) return {};
     const std::uint64_t tail = outbox_->tail();
-    const auto ended = [&] { return outbox_->head() >= tail; };
-    flushing_.fetch_add(1);
-    const bool all = progress_.wait_until(lock, until, ended);
-    flushing_.fetch_sub(1);
-    if (all) return {};
+    if (waiters_.wait_for_end(lock, until, [&] { return outbox_->head() >= tail; })) return {};
     return Error::make(Errc::timed_out, "flush",
                        std::to_string(tail - outbox_->head()) + " messages have no ending: " +
                            reason());
@@ -94,7 +89,7 @@ class Publisher {
     {
       std::lock_guard lock{mutex_};
       closed_ = true;
-      progress_.notify_all();
+      waiters_.tell_all();
     }
     std::lock_guard joining{join_mutex_};
     if (loop_) loop_->stop();
@@ -113,19 +108,19 @@ class Publisher {
   void start() {
     if (outbox_ || closed_) return;
     outbox_ = std::make_unique<Outbox>(window_, window_bytes_);
-    loop_ = std::make_unique<PublishLoop>(connect_, *outbox_, routes_,
-                                          [this](bool quiet) { tell_progress(quiet); });
+    loop_ = std::make_unique<PublishLoop>(connect_, *outbox_, routes_, [this](bool quiet) {
+      waiters_.tell(
+          quiet, [this] { return outbox_->has_much_room(); },
+          [this] { return outbox_->head() == outbox_->tail(); });
+    });
   }
 
   bool wait_for_room(std::unique_lock<std::mutex>& lock, const Submit& how, Instant deadline) {
     // A completion that publishes runs on the thread that makes room.
     if (!how.wait_for_room || loop_->is_current()) return false;
-    waiting_.fetch_add(1);
-    while (!closed_ && !outbox_->has_room() &&
-           progress_.wait_until(lock, deadline) != std::cv_status::timeout) {
-    }
-    waiting_.fetch_sub(1);
-    return !closed_ && outbox_->has_room();
+    return waiters_.wait_for_room(
+               lock, deadline, [this] { return outbox_->has_room(); }, [this] { return closed_; }) &&
+           !closed_;
   }
 
   void refuse(std::unique_lock<std::mutex>& lock, Outgoing& outgoing) {
@@ -141,23 +136,11 @@ class Publisher {
     return trouble.empty() ? "the broker confirms slowly" : trouble;
   }
 
-  /// Called by the loop when messages may have got endings; `quiet` when nothing more is to be expected
-  /// soon. Who waits for room is woken when there is room for many, not at every confirm.
-  void tell_progress(bool quiet) {
-    const bool room = waiting_.load() > 0 && (quiet || outbox_->has_much_room());
-    const bool empty = flushing_.load() > 0 && (quiet || outbox_->head() == outbox_->tail());
-    if (!room && !empty) return;
-    std::lock_guard lock{mutex_};
-    progress_.notify_all();
-  }
-
   const ConnectOptions connect_;
   const std::size_t window_;
   const std::size_t window_bytes_;
   mutable std::mutex mutex_;  // of those who add; the loop takes it only to tell who waits
-  std::condition_variable progress_;
-  std::atomic<int> waiting_{0};   // for room
-  std::atomic<int> flushing_{0};  // for everything to have its ending
+  omnibus::detail::Waiters waiters_{mutex_};
   bool closed_ = false;
   std::unique_ptr<Outbox> outbox_;
   Routes routes_;

@@ -32,6 +32,9 @@ struct Held {
   Duration delay{};            ///< of the copy that is being sent
   std::uint32_t attempts = 0;  ///< likewise
   Held* next_free = nullptr;
+
+  /// Whether its channel is still there, so that it can be acknowledged.
+  bool current() const noexcept;
 };
 
 /// Memory of messages, used again. Thread safety: one thread at a time.
@@ -207,5 +210,7 @@ class Shard {
   std::size_t unsettled_ = 0;
   Settled settled_;
 };
+
+inline bool Held::current() const noexcept { return generation == shard->generation(); }
 
 }  // namespace omnibus::rabbitmq
