@@ -10,6 +10,7 @@
 
 #include <omnibus/backends/kafka.hpp>
 #include <omnibus/backends/rabbitmq.hpp>
+#include <omnibus/backends/redis_pubsub.hpp>
 #include <omnibus/backends/redis_streams.hpp>
 #include <omnibus/omnibus.hpp>
 
@@ -19,7 +20,8 @@ namespace {
 const std::vector<omnibus::Capabilities> backends{omnibus::Memory::capabilities,
                                                   omnibus::RabbitMq::capabilities,
                                                   omnibus::Kafka::capabilities,
-                                                  omnibus::RedisStreams::capabilities};
+                                                  omnibus::RedisStreams::capabilities,
+                                                  omnibus::RedisPubSub::capabilities};
 
 struct Row {
   const char* guarantee;

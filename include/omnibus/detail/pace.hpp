@@ -43,8 +43,8 @@ class Pace {
 /// How long to wait before the next read, after so many messages have come: when several come at once,
 /// the next ones may gather. A pure function.
 inline Duration linger_after(std::size_t messages) noexcept {
-  constexpr Duration each = std::chrono::microseconds{50};
-  constexpr Duration longest = std::chrono::milliseconds{1};
+  constexpr Duration each = std::chrono::microseconds{100};
+  constexpr Duration longest = std::chrono::microseconds{1500};
   if (messages < 4) return Duration::zero();
   return smaller(longest, each * static_cast<Duration::rep>(messages));
 }

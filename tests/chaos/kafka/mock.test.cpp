@@ -181,7 +181,7 @@ TEST_CASE("a definite refusal of the broker is failed, and what comes after it g
     CHECK(mentions(refused.error().message(), f.topic_name));
     send(f, bus, f.topic_name, std::string{"after "} + rd_kafka_err2name(each.code), "k");
   }
-  inbox.wait_for(f, 4);
+  inbox.wait_for(f, 3);
   CHECK(inbox.times("refused") == 0);
   CHECK(bus.backend().health().ok);
 }

@@ -14,9 +14,9 @@
 #include <omnibus/backends/rabbitmq/connection.hpp>
 #include <omnibus/backends/rabbitmq/dialer.hpp>
 #include <omnibus/backends/rabbitmq/later.hpp>
-#include <omnibus/backends/rabbitmq/pace.hpp>
 #include <omnibus/backends/rabbitmq/shards.hpp>
 #include <omnibus/backends/rabbitmq/source.hpp>
+#include <omnibus/detail/pace.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/subscription_spec.hpp>
 
@@ -204,7 +204,7 @@ class Consumer {
       if (connection_->lost()) return lose(now), false;
       connection_->release(frame);
     }
-    if (delivered_ > before) next_read_ = now + linger_after(delivered_ - before);
+    if (delivered_ > before) next_read_ = now + omnibus::detail::linger_after(delivered_ - before);
     return true;
   }
 

@@ -51,23 +51,21 @@ class Outbox {
   /// True when a message fits; a message larger than the window fits when nothing else is there.
   bool has_room() const noexcept {
     const std::uint64_t count = tail_.load(std::memory_order_relaxed) - head_.load();
-    return count == 0 || (count < window_ && bytes_.load() < window_bytes_);
+    return count == 0 || (count < window_ && bytes() < window_bytes_);
   }
   /// True when there is so much room that it pays to wake who waits for it.
   bool has_much_room() const noexcept {
-    return tail_.load() - head_.load() <= window_ / 4 * 3 && bytes_.load() <= window_bytes_ / 4 * 3;
+    return tail_.load() - head_.load() <= window_ / 4 * 3 && bytes() <= window_bytes_ / 4 * 3;
   }
   /// The slot to fill, when there is room.
   Slot& next_free() noexcept { return slots_[index(tail_.load(std::memory_order_relaxed))]; }
   /// The slot is filled.
   void push() noexcept {
     Slot& slot = next_free();
-    const std::size_t size = slot.frames.size();
     const Instant deadline = slot.deadline;
     slot.taken = slot.doubtful = false;
-    bytes_.fetch_add(size);
-    pushed_bytes_.fetch_add(size);
-    tail_.fetch_add(1);
+    pushed_bytes_.store(pushed_bytes_.load(std::memory_order_relaxed) + slot.frames.size());
+    tail_.store(tail_.load(std::memory_order_relaxed) + 1);
     lower_earliest(deadline);  // afterwards: `expire` reckons it anew from what it sees
   }
   std::uint64_t tail() const noexcept { return tail_.load(); }
@@ -95,7 +93,7 @@ class Outbox {
     Slot& slot = slots_[index(next_)];
     slot.tag = ++last_tag_;
     by_tag_[slot.tag & mask()] = next_;
-    if (!slot.ever_written) written_bytes_.fetch_add(slot.frames.size());
+    if (!slot.ever_written) add(written_bytes_, slot.frames.size());
     slot.ever_written = true;
     ++next_;
   }
@@ -237,6 +235,16 @@ class Outbox {
   static constexpr std::uint64_t none = UINT64_MAX;
   static constexpr Duration patience = std::chrono::seconds{5};
 
+  /// Of what has no ending.
+  std::size_t bytes() const noexcept {
+    const std::size_t ended = ended_bytes_.load();
+    return pushed_bytes_.load() - ended;
+  }
+  /// One side alone writes it.
+  static void add(std::atomic<std::size_t>& sum, std::size_t size) noexcept {
+    sum.store(sum.load(std::memory_order_relaxed) + size, std::memory_order_release);
+  }
+
   static std::size_t ring_size(std::size_t window) {
     std::size_t size = 64;
     while (size < window) size *= 2;
@@ -308,8 +316,8 @@ class Outbox {
   void end(Slot& slot, Result<Receipt> ending) {
     slot.ended = true;
     if (slot.tag != 0) by_tag_[slot.tag & mask()] = none;
-    if (!slot.ever_written) written_bytes_.fetch_add(slot.frames.size());
-    bytes_.fetch_sub(slot.frames.size());
+    if (!slot.ever_written) add(written_bytes_, slot.frames.size());
+    add(ended_bytes_, slot.frames.size());
     PublishDone done = std::move(slot.done);
     done(std::move(ending));
   }
@@ -328,12 +336,13 @@ class Outbox {
   const std::size_t window_;
   const std::size_t window_bytes_;
   std::vector<Slot> slots_;
-  std::atomic<std::uint64_t> tail_{0};
-  std::atomic<std::uint64_t> head_{0};
-  std::atomic<std::size_t> bytes_{0};          // of what has no ending
-  std::atomic<std::size_t> pushed_bytes_{0};   // ever
-  std::atomic<std::size_t> written_bytes_{0};  // ever, of those
+  // Each side writes its own cache line.
+  alignas(64) std::atomic<std::uint64_t> tail_{0};
+  std::atomic<std::size_t> pushed_bytes_{0};  // ever
   std::atomic<Instant::rep> earliest_{Instant::max().time_since_epoch().count()};
+  alignas(64) std::atomic<std::uint64_t> head_{0};
+  std::atomic<std::size_t> written_bytes_{0};  // ever, of those
+  std::atomic<std::size_t> ended_bytes_{0};    // likewise
 
   std::uint64_t next_ = 0;  // the next to write
   std::vector<std::uint64_t> by_tag_;

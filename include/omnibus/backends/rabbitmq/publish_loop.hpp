@@ -14,9 +14,9 @@
 #include <omnibus/backends/rabbitmq/connection.hpp>
 #include <omnibus/backends/rabbitmq/dialer.hpp>
 #include <omnibus/backends/rabbitmq/outbox.hpp>
-#include <omnibus/backends/rabbitmq/pace.hpp>
 #include <omnibus/backends/rabbitmq/received.hpp>
 #include <omnibus/backends/rabbitmq/routes.hpp>
+#include <omnibus/detail/pace.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/thread.hpp>
 #include <omnibus/detail/unique_function.hpp>
@@ -290,7 +290,7 @@ class PublishLoop {
       if (!connection_->send(now)) return lose(now);
     }
     pace_.note(outbox_, now);
-    if (outbox_.under_way() >= Pace::many) next_turn_ = now + pace_.turn();
+    if (outbox_.under_way() >= omnibus::detail::Pace::many) next_turn_ = now + pace_.turn();
   }
 
   /// Asks for what must stand before messages can go this way. Those behind wait: order is kept.
@@ -388,7 +388,7 @@ class PublishLoop {
   std::uint32_t strikes_ = 0;   // channels that were closed on us, since the last confirm
   std::uint32_t refusals_ = 0;  // since the last confirm
   Instant next_turn_ = Instant::min();  // before it, waiting pays
-  Pace pace_;
+  omnibus::detail::Pace pace_;
   bool returning_ = false;
   Received returned_;
   std::string returned_exchange_;

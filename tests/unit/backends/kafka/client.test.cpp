@@ -82,6 +82,22 @@ TEST_CASE("kafka: what each code of librdkafka and of the broker means") {
   }
 }
 
+TEST_CASE("kafka: what is a matter of the producer is none of the message") {
+  for (const auto code :
+       {RD_KAFKA_RESP_ERR__FATAL, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
+        RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, RD_KAFKA_RESP_ERR_PRODUCER_FENCED,
+        RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING, RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID}) {
+    INFO(rd_kafka_err2name(code));
+    CHECK(is_of_producer(code));
+  }
+  for (const auto code : {RD_KAFKA_RESP_ERR_NO_ERROR, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+                          RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_INVALID_RECORD,
+                          RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS}) {
+    INFO(rd_kafka_err2name(code));
+    CHECK_FALSE(is_of_producer(code));
+  }
+}
+
 TEST_CASE("kafka: an error says what was done, what the broker says of it, and its code") {
   const Error named = to_error(RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, "publish \"orders\"");
   CHECK(named.code == Errc::unavailable);

@@ -321,3 +321,15 @@ TEST_CASE("kafka: a producer that waits for news can be woken") {
   CHECK_FALSE(producer.poll(patience_ms));
   CHECK(std::chrono::steady_clock::now() - begin < patience);
 }
+
+TEST_CASE("kafka: batches are as large as librdkafka makes them, as the user wants them, or smaller") {
+  Listener listener;
+  CHECK(Producer{{}, Duration{}, listener}.batch_bytes() == 1'000'000);
+  Settings settings;
+  settings.properties["batch.size"] = "5000";
+  CHECK(Producer{settings, Duration{}, listener}.batch_bytes() == 5000);
+  Producer smaller{settings, Duration{}, listener, 1250};
+  CHECK(smaller.batch_bytes() == 1250);
+  CHECK(number_of(smaller.get(), "batch.size") == 1250);
+  CHECK(number_of(smaller.get(), "no.such.property") == 0);
+}
