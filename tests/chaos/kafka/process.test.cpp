@@ -89,12 +89,12 @@ TEST_CASE("a frozen consumer process loses its messages to others and finds its 
   Service service{"process frozen"};
   Case& f = service.f;
   Scribe& scribe = service.scribe;
+  scribe.ledger.kill(2);  // in the middle of something, maybe
   service.members[1]->freeze();
   const auto frozen = Clock::now();
   service.load->wait_for_more(1000);
   const auto sent = service.load->finish();  // also those that the frozen one had taken
   expect_all_ok(sent);
-  scribe.ledger.kill(2);  // in the middle of something, maybe
   expect_ok_handled(f, sent, scribe.ledger);
   figure("process frozen, session timeout 6 s: everything handled ", seconds(Clock::now() - frozen),
          " s after");

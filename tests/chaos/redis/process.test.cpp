@@ -94,12 +94,12 @@ TEST_CASE("an owner stopped for longer than its lease loses its messages to othe
   Service service{"process frozen"};
   Case& f = service.f;
   Scribe& scribe = service.scribe;
+  scribe.ledger.kill(2);  // in the middle of something, maybe
   service.members[1]->freeze();
   const auto frozen = Clock::now();
   service.load->wait_for_more(1000);
   const auto sent = service.load->finish();  // also those that the frozen one had taken
   expect_all_ok(sent);
-  scribe.ledger.kill(2);  // in the middle of something, maybe
   expect_ok_handled(f, sent, scribe.ledger);
   figure("process frozen, lease 2 s: everything handled ", seconds(Clock::now() - frozen), " s after");
   CHECK(scribe.ledger.problem() == "");
