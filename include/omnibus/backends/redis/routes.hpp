@@ -2,14 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <string>
-#include <string_view>
-#include <utility>
 
 #include <omnibus/backends/redis/keys.hpp>
+#include <omnibus/detail/routes.hpp>
 #include <omnibus/error.hpp>
 #include <omnibus/time.hpp>
 
@@ -32,35 +27,6 @@ struct Route {
   Instant due = Instant::max();        ///< when something that was delayed has to be moved
 };
 
-/// Routes by topic. They are never forgotten: there are as many as topics.
-/// Thread safety: shared objects are safe.
-class Routes {
- public:
-  /// The route of this topic, made by `make` when there is none. Lifetime: of the table.
-  template <class Make>
-  Route& get(std::string_view topic, Make make) {
-    std::lock_guard lock{mutex_};
-    if (last_ != nullptr && last_->first == topic) return *last_->second;
-    auto found = routes_.find(topic);
-    if (found == routes_.end()) {
-      found = routes_.emplace(std::string{topic}, std::make_unique<Route>(make())).first;
-    }
-    last_ = &*found;
-    return *found->second;
-  }
-
-  /// Calls `each` for every route.
-  template <class Each>
-  void for_all(Each each) {
-    std::lock_guard lock{mutex_};
-    for (const auto& [name, route] : routes_) each(*route);
-  }
-
- private:
-  using Table = std::map<std::string, std::unique_ptr<Route>, std::less<>>;
-  std::mutex mutex_;
-  Table routes_;
-  Table::value_type* last_ = nullptr;
-};
+using Routes = omnibus::detail::Routes<Route>;
 
 }  // namespace omnibus::redis
