@@ -24,7 +24,7 @@ class RedisTwin {
   /// As large as what omnibus writes besides key and payload, so that both store the same.
   static constexpr std::string_view stamp = "1 1764041596123456789";
   static constexpr std::string_view id = "01890a5d-ac96-774b-bcce-b302099a8057";
-  static constexpr std::size_t kPipeline = 1'000;  ///< XADDs without a reply, at most
+  static constexpr std::size_t kPipeline = 1'000;  ///< commands without a reply, at most
   static constexpr std::size_t kCount = 256;       ///< entries of one XREADGROUP, at most
 
   explicit RedisTwin(const std::string& url) {
@@ -36,8 +36,12 @@ class RedisTwin {
   /// Appends a message to a stream; when the pipeline is full, reads half of the replies.
   void publish(std::string_view stream, std::string_view key, std::string_view payload) {
     append({"XADD", stream, "*", "omnibus", stamp, "id", id, "key", key, "payload", payload});
-    if (++unanswered_ < kPipeline) return;
-    read_replies(kPipeline / 2);
+    appended();
+  }
+  /// Passes bytes on to who listens, likewise.
+  void pass_on(std::string_view channel, std::string_view bytes) {
+    append({"PUBLISH", channel, bytes});
+    appended();
   }
   /// Waits until everything is answered.
   void flush() { read_replies(0); }
@@ -49,6 +53,21 @@ class RedisTwin {
   void remove(std::string_view key) {
     append({"DEL", key});
     (void)reply();
+  }
+
+  /// Listens to a channel from now on.
+  void subscribe(std::string_view channel) {
+    append({"SUBSCRIBE", channel});
+    (void)reply();
+  }
+  /// Calls `handler` with each of the next `messages` messages of the channel.
+  template <class Handler>
+  void listen(std::size_t messages, Handler handler) {
+    for (std::size_t i = 0; i < messages; ++i) {
+      const Reply heard = reply();
+      const redisReply& bytes = *heard->element[2];
+      handler(std::string_view{bytes.str, static_cast<std::size_t>(bytes.len)});
+    }
   }
 
   /// Calls `handler` with the payload of each of the next `messages` messages; those of each read are
@@ -105,6 +124,10 @@ class RedisTwin {
     Reply got{static_cast<redisReply*>(made)};
     if (got->type == REDIS_REPLY_ERROR) throw std::runtime_error{std::string{"redis: "} + got->str};
     return got;
+  }
+  void appended() {
+    if (++unanswered_ < kPipeline) return;
+    read_replies(kPipeline / 2);
   }
   void read_replies(std::size_t until) {
     for (; unanswered_ > until; --unanswered_) (void)reply();
