@@ -41,7 +41,7 @@ class Routes {
   using Table = std::map<std::string, std::unique_ptr<Route>, std::less<>>;
   std::mutex mutex_;
   Table routes_;
-  Table::value_type* last_ = nullptr;
+  typename Table::value_type* last_ = nullptr;
 };
 
 }  // namespace omnibus::detail
