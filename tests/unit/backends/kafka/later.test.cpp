@@ -15,8 +15,6 @@ using namespace omnibus::unit;
 
 namespace {
 
-constexpr int produce_request = 0;  // its key in Kafka's protocol
-
 /// A record that is to come again later, and what became of its copy.
 class Bench {
  public:

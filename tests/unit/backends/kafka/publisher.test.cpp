@@ -16,8 +16,6 @@ using namespace omnibus::unit;
 
 namespace {
 
-constexpr int produce_request = 0;  // its key in Kafka's protocol
-
 /// A publisher, and the endings that it has told of. A cluster of its own, for errors that are asked for.
 class Bench {
  public:

@@ -28,6 +28,9 @@ namespace omnibus::unit {
 /// Longer than the mock needs for anything.
 inline constexpr int patience_ms = 20'000;
 
+/// The key of such a request in Kafka's protocol.
+inline constexpr int produce_request = 0;
+
 /// Hears what librdkafka says, and keeps it.
 class Listener final : public kafka::Callbacks {
  public:
