@@ -118,7 +118,9 @@ class PublishLoop {
     constexpr std::size_t overhead = 61;  // of a batch with one record
     const std::size_t most = outbox_.producer->batch_bytes();
     if (sent.err != RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) return false;
-    if (sent.len + sent.key_len + overhead >= most) return false;  // it was alone
+    const Record record{sent};
+    const std::size_t headers = record.envelope.size() + record.headers.view().block().size();
+    if (sent.len + sent.key_len + headers + overhead >= most) return false;  // it was alone
     if (std::exchange(outbox_.batch_bytes, most / 4) != most / 4) {
       constexpr int warning = 4;
       outbox_.callbacks.log(warning, std::string{"a batch is too large for topic \""}
