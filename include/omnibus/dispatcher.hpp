@@ -179,11 +179,10 @@ class Dispatcher final : private Intake {
     };
     give_back(arrived_.extract(of_it));
     while (true) {
-      const std::size_t done = withdraw(of_it);  // at each turn: one may have failed and wait again
+      withdraw(of_it);  // at each turn: one may have failed and wait again
       if (count_partition(partition) == 0) return true;
       const Instant now = context_.clock().now();
       if (now >= until) return false;
-      if (done > 0) continue;
       const Duration wait = detail::smaller<Duration>(until - now, std::chrono::hours{1});
       std::unique_lock lock{returned_mutex_};
       returned_signal_.wait_for(lock, wait, [this] { return returned_; });
@@ -191,14 +190,12 @@ class Dispatcher final : private Intake {
     }
   }
 
-  /// Gives back what has not started and is `wanted` and settles what is done. Returns how many were
-  /// done.
+  /// Gives back what has not started and is `wanted`, and settles what is done.
   template <class Wanted>
-  std::size_t withdraw(Wanted wanted) {
+  void withdraw(Wanted wanted) {
     const auto withdrawn = lanes_.withdraw(wanted);
     settle(withdrawn.done);
     give_back(withdrawn.items);
-    return withdrawn.done.size;
   }
 
   /// Called by a worker when the dispatcher waits and something is done.

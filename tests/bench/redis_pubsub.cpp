@@ -41,10 +41,6 @@ class Heard {
   std::counting_semaphore<> whole_{0};
 };
 
-std::size_t chunks_of(const bench::RedisCase& its) {
-  return std::max<std::size_t>(1, its.messages / chunk);
-}
-
 /// What travels for each message of omnibus, for the twin to send as much.
 std::string frame() {
   omnibus::Message message;
@@ -60,7 +56,7 @@ std::string frame() {
 bench::Run twin(bench::RedisCase& its) {
   const std::string channel = its.new_topic("twin");
   const std::string bytes = frame();
-  const std::size_t chunks = chunks_of(its);
+  const std::size_t chunks = its.messages / chunk;
   bench::RedisTwin publisher{its.endpoint}, subscriber{its.endpoint};
   subscriber.subscribe(channel);
   Heard heard;
@@ -73,7 +69,7 @@ bench::Run twin(bench::RedisCase& its) {
     heard.wait_for_chunk();
   };
   publish_chunk();
-  const bench::Run run = bench::timed(chunks * chunk, [&] {
+  const bench::Run run = bench::timed(its.messages, [&] {
     for (std::size_t i = 0; i < chunks; ++i) publish_chunk();
   });
   listening.get();
@@ -92,13 +88,15 @@ bench::Run bus(bench::RedisCase& its) {
     heard.wait_for_chunk();
   };
   publish_chunk();
-  const std::size_t chunks = chunks_of(its);
-  return bench::timed(chunks * chunk, [&] {
-    for (std::size_t i = 0; i < chunks; ++i) publish_chunk();
+  return bench::timed(its.messages, [&] {
+    for (std::size_t i = 0; i < its.messages / chunk; ++i) publish_chunk();
   });
 }
 
-void measure(bench::RedisCase& its) { bench::compare(its, {{"", twin}}, bus); }
+void measure(bench::RedisCase& its) {
+  its.messages = std::max<std::size_t>(1, its.messages / chunk) * chunk;
+  bench::compare(its, {{"", twin}}, bus);
+}
 
 }  // namespace
 

@@ -18,7 +18,6 @@ pthread_cond_t* posix(cnd_t* condition) { return reinterpret_cast<pthread_cond_t
 int c11(int code) {
   switch (code) {
     case 0: return thrd_success;
-    case EBUSY: return thrd_busy;
     case ETIMEDOUT: return thrd_timedout;
     case ENOMEM: return thrd_nomem;
     default: return thrd_error;
@@ -65,7 +64,6 @@ int mtx_init(mtx_t* mutex, int type) {
   return c11(code);
 }
 int mtx_lock(mtx_t* mutex) { return c11(pthread_mutex_lock(posix(mutex))); }
-int mtx_trylock(mtx_t* mutex) { return c11(pthread_mutex_trylock(posix(mutex))); }
 int mtx_unlock(mtx_t* mutex) { return c11(pthread_mutex_unlock(posix(mutex))); }
 void mtx_destroy(mtx_t* mutex) { pthread_mutex_destroy(posix(mutex)); }
 

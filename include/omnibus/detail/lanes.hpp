@@ -110,7 +110,8 @@ class Lanes {
   };
 
   /// For the dispatcher: takes back what has not started and is `wanted`, and takes what is done, of
-  /// slow workers too. When nothing is done, the next item that is done or parked calls `wake`.
+  /// slow workers too. The next item that is done or parked calls `wake`: who withdraws may not come
+  /// again by itself.
   template <class Wanted>
   Withdrawn withdraw(Wanted wanted) {
     std::lock_guard lock{mutex_};
@@ -127,7 +128,7 @@ class Lanes {
       }
       std::erase_if(lane.parked, [](const Parked& parked) { return parked.items.size == 0; });
     }
-    waiting_ = done_.first == nullptr;
+    waiting_ = true;
     return {out, std::exchange(done_, {})};
   }
 

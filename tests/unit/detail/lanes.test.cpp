@@ -412,7 +412,7 @@ TEST_CASE("a chunk that was not begun is taken back whole") {
   CHECK(chunk.begin_run()->items.pop()->number == 5);
 }
 
-TEST_CASE("withdraw takes what a slow worker has done, and when that is nothing it is woken by the next") {
+TEST_CASE("withdraw takes what a slow worker has done, and is woken by the next that is") {
   Maker maker;
   int woken = 0;
   Lanes lanes{3, 1, [&woken] { ++woken; }};
@@ -426,7 +426,6 @@ TEST_CASE("withdraw takes what a slow worker has done, and when that is nothing 
   Item* hanging = chunk.begin_run()->items.pop();
   const auto none = [](const Item&) { return false; };
   CHECK(numbers(lanes.withdraw(none).done) == std::vector{0});
-  CHECK(numbers(lanes.withdraw(none).done).empty());  // waits
   chunk.done.push(hanging);
   REQUIRE(lanes.next(chunk));
   CHECK(woken == 1);

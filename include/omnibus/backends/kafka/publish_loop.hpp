@@ -14,6 +14,7 @@
 
 #include <omnibus/backends/kafka/outbox.hpp>
 #include <omnibus/backends/kafka/symptoms.hpp>
+#include <omnibus/backoff.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/thread.hpp>
 
@@ -89,6 +90,7 @@ class PublishLoop {
   void report(const rd_kafka_message_t& sent) {
     const auto number = reinterpret_cast<std::uint64_t>(sent._private);
     if (sent.err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      renewals_ = 0;
       if (troubled_) well();
       slots().end(number, Receipt{sent.partition, {static_cast<std::uint64_t>(sent.offset), 0}});
     } else if (!slots().has_ended(number)) {
@@ -331,17 +333,22 @@ class PublishLoop {
                     Error::make(Errc::outcome_unknown, "publish", "the producer was lost"));
   }
 
-  /// Starts over with a new producer. Until it has looked up the topics, messages wait.
+  /// Starts over with a new producer. Until it has looked up the topics, messages wait; when the one
+  /// before sent nothing either, for a while longer.
   void renew() {
+    constexpr Backoff pause{.max = std::chrono::seconds{1}, .jitter = false};
     {
       std::lock_guard lock{outbox_.mutex};
       outbox_.routes.for_all([](Route& route) { route.state = Route::State::unknown; });
     }
     take_back();
+    const Instant again = renewals_ == 0 ? Instant::min()
+                                         : std::chrono::steady_clock::now() + backoff(pause, renewals_, 0);
+    ++renewals_;
     std::lock_guard lock{outbox_.mutex};
-    outbox_.routes.for_all([](Route& route) {
+    outbox_.routes.for_all([again](Route& route) {
       route.state = Route::State::unknown;
-      route.ask_again = Instant::min();
+      route.ask_again = again;
       route.topic.reset();
     });
     outbox_.make_producer();
@@ -374,6 +381,7 @@ class PublishLoop {
   Outbox& outbox_;
   Symptoms symptoms_;
   bool troubled_ = false;
+  std::uint32_t renewals_ = 0;  ///< since a message was stored
   omnibus::detail::DeepThread thread_;
 };
 

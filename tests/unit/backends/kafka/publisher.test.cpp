@@ -78,6 +78,13 @@ std::vector<int> up_to(int count) {
   return all;
 }
 
+/// How many clients of librdkafka there have been: it numbers them.
+std::size_t producers_made() {
+  Listener listener;
+  const std::string name = rd_kafka_name(Producer{{}, Duration{}, listener}.get());
+  return std::stoul(name.substr(name.rfind('-') + 1));
+}
+
 Instant soon() { return std::chrono::steady_clock::now() + patience; }
 
 }  // namespace
@@ -132,6 +139,18 @@ TEST_CASE("kafka: a producer that the broker no longer knows is made anew, and n
   }
   CHECK(bench.count_ok() == 4);
   CHECK(bench.stored(4) == up_to(4));
+}
+
+TEST_CASE("kafka: producers that are refused one after the other are not made in a hot loop") {
+  Bench bench;
+  bench.next_answers(std::vector<rd_kafka_resp_err_t>(10'000, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH));
+  const std::size_t before = producers_made();
+  bench.publish(0, 1500ms);
+  REQUIRE(bench.publisher.flush(soon()));
+  CHECK(producers_made() - before < 25);
+  REQUIRE_FALSE(bench.endings().front()->has_value());
+  const Errc told = bench.endings().front()->error().code;  // it waits, or is on its way once more
+  CHECK((told == Errc::unavailable || told == Errc::outcome_unknown));
 }
 
 TEST_CASE("kafka: without a broker, what was not sent fails in time, and says why") {
