@@ -54,19 +54,25 @@ class DeliveryContext {
 class Delivery {
  public:
   Delivery(const Incoming& incoming, DeliveryContext& context) noexcept
-      : incoming_{incoming}, context_{&context}, attempt_{incoming.attempts + 1} {}
+      : incoming_{incoming},
+        complete_{incoming.complete},
+        context_{&context},
+        attempt_{incoming.attempts + 1} {}
 
-  std::string_view id() const noexcept { return incoming_.message->id; }
-  std::string_view type() const noexcept { return incoming_.message->type; }
+  std::string_view id() const noexcept { return view().id; }
+  std::string_view type() const noexcept { return view().type; }
   std::string_view key() const noexcept { return incoming_.message->key; }
-  HeadersView headers() const noexcept { return incoming_.message->headers; }
+  HeadersView headers() const noexcept { return view().headers; }
   /// The payload: bytes, not necessarily text.
   std::string_view payload() const noexcept { return incoming_.message->payload; }
   Time time() const noexcept { return incoming_.message->time; }
-  Sequence sequence() const noexcept { return incoming_.message->sequence; }
-  const MessageView& view() const noexcept { return *incoming_.message; }
+  Sequence sequence() const noexcept { return view().sequence; }
+  const MessageView& view() const noexcept {
+    if (complete_ != nullptr) std::exchange(complete_, nullptr)(incoming_.token);
+    return *incoming_.message;
+  }
   /// A copy that outlives the delivery.
-  Message message() const { return Message{*incoming_.message}; }
+  Message message() const { return Message{view()}; }
 
   std::string_view topic() const noexcept { return incoming_.topic; }
   std::string_view group() const noexcept { return context_->group(); }
@@ -127,6 +133,7 @@ class Delivery {
 
  private:
   Incoming incoming_;
+  mutable void (*complete_)(std::uint64_t token);  // null once it has been called
   DeliveryContext* context_;
   std::unique_ptr<History> history_;
   std::string_view dead_letter_topic_;

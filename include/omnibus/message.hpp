@@ -80,6 +80,9 @@ struct Incoming {
   Position position{};
   std::uint32_t attempts = 0;  ///< how often it was delivered before, as far as the broker knows
   std::uint64_t token = 0;     ///< the backend's name for this delivery, unique within a consumer
+  /// Where it is not null, the message shows its key, payload and time alone until this has been called
+  /// with the token: once, by whoever needs the rest first, before the token is settled.
+  void (*complete)(std::uint64_t token) = nullptr;
 };
 
 }  // namespace omnibus

@@ -48,3 +48,32 @@ TEST_CASE("a copy of a delivery's message outlives it") {
   }
   CHECK(copy.payload == "payload");
 }
+
+TEST_CASE("a message that is read in part is completed once, by who first asks for the rest") {
+  struct Record {
+    MessageView message;
+    int completed = 0;
+  } record;
+  record.message.key = "k";
+  record.message.payload = "bytes";
+  Incoming incoming;
+  incoming.message = &record.message;
+  incoming.token = reinterpret_cast<std::uint64_t>(&record);
+  incoming.complete = [](std::uint64_t token) {
+    auto& read = *reinterpret_cast<Record*>(token);
+    read.message.id = "m-1";
+    ++read.completed;
+  };
+  FakeContext context;
+  Delivery delivery{incoming, context};
+  CHECK(delivery.key() == "k");
+  CHECK(delivery.payload() == "bytes");
+  CHECK(delivery.time() == Time{});
+  CHECK(record.completed == 0);
+  CHECK(delivery.message().id == "m-1");
+  CHECK(delivery.id() == "m-1");
+  CHECK(delivery.type().empty());
+  CHECK(delivery.headers().empty());
+  CHECK(delivery.sequence() == Sequence{});
+  CHECK(record.completed == 1);
+}

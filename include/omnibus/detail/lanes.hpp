@@ -85,7 +85,7 @@ class Lanes {
   /// that is done or parked calls `wake`.
   Turn exchange(Items batch, Instant now) {
     Turn turn;
-    std::size_t to_wake = 0;
+    bool wake = false;
     {
       std::lock_guard lock{mutex_};
       while (!timers_.empty() && timers_.begin()->first <= now) {
@@ -96,11 +96,11 @@ class Lanes {
       turn.done = std::exchange(done_, {});
       if (!timers_.empty()) turn.due = smaller(turn.due, timers_.begin()->first);
       waiting_ = turn.done.first == nullptr;
-      to_wake = smaller(idle_, ready_count_);
+      wake = idle_ > 0 && ready_count_ > 0;
       // Who is woken may take along more than one lane.
-      if (to_wake > 0 && queued_ > 1) turn.due = smaller(turn.due, after(now, first_look));
+      if (wake && queued_ > 1) turn.due = smaller(turn.due, after(now, first_look));
     }
-    for (; to_wake > 0; --to_wake) work_.notify_one();
+    if (wake) work_.notify_one();  // it wakes the next, when it has left work for that one
     return turn;
   }
 
@@ -152,7 +152,7 @@ class Lanes {
       if (ready_count_ == 0) return false;
       take(chunk);
     }
-    if (ready_count_ > 0 && idle_ > 0) work_.notify_one();  // who is woken wakes the next
+    if (ready_count_ > 0 && idle_ > 0) work_.notify_one();
     return true;
   }
 

@@ -94,11 +94,13 @@ class Feed {
     if (partition.expected != raw->offset) check_gap(intake, client, partition, raw->offset);
     partition.expected = raw->offset + 1;
     Held& held = assignment_.hold(partition);
-    held.read(raw, *partition.topic, spec_.group);
+    held.take(raw);
     held.number = partition.progress.add(held.offset);
-    if (held.for_others || partition.progress.was_done_before(held.offset)) {
+    if (partition.progress.was_done_before(held.offset)) {
       assignment_.finish(held, true);
     } else if (partition.waits) {
+      held.complete();
+      if (!held.meant_for.empty() && held.meant_for != spec_.group) return assignment_.finish(held, true);
       // Nothing waits longer than may be asked for, whatever a record says.
       const Time latest = std::chrono::system_clock::now() + longest_delay;
       held.due = omnibus::detail::smaller(held.due, to_ms(latest));
@@ -127,9 +129,10 @@ class Feed {
   void deliver(Intake& intake, Held& held) {
     intake.deliver({&held.message, spec_.topic, held.partition->id,
                     {static_cast<std::uint64_t>(held.offset), 0}, held.attempts,
-                    reinterpret_cast<std::uint64_t>(&held)});
+                    reinterpret_cast<std::uint64_t>(&held), held.partition->waits ? nullptr : complete});
     ++delivered_;
   }
+  static void complete(std::uint64_t token) { reinterpret_cast<Held*>(token)->complete(); }
 
   /// Records are missing: compaction and transactions leave gaps, and so does retention, which is a loss.
   void check_gap(Intake& intake, rd_kafka_t* client, Partition& partition, std::int64_t found) {

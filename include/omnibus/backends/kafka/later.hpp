@@ -34,6 +34,7 @@ class Later {
 
   /// The record is to come again after a delay.
   void send(Held& held, Duration delay, std::uint32_t attempts) {
+    held.complete();
     held.due = to_ms(std::chrono::system_clock::now() +
                      omnibus::detail::smaller(delay, longest_delay)) + 1;
     held.attempts = attempts;

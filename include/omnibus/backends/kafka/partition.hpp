@@ -32,34 +32,39 @@ struct Held {
   std::int64_t offset = 0;
   std::int64_t due = 0;
   std::uint32_t attempts = 0;
-  bool for_others = false;          ///< meant for another group
+  std::string_view meant_for;  ///< a group; empty: for all
   rd_kafka_message_t* raw = nullptr;
   std::string own, headers, scratch;  ///< bytes that the message shows besides those of `raw`
   Held* next = nullptr;
 
-  /// Reads the record. Whatever a foreign or hostile producer put in, it costs this record alone.
-  void read(rd_kafka_message_t* record, std::string_view topic, std::string_view group) {
+  /// Takes the record, and reads of it what costs nothing.
+  void take(rd_kafka_message_t* record) {
     raw = record;
     offset = record->offset;
     due = 0;
     attempts = 0;
-    for_others = false;
-    headers.clear();
+    meant_for = {};
     message = {};
     message.key = {static_cast<const char*>(record->key), record->key_len};
     message.payload = {static_cast<const char*>(record->payload), record->len};
     rd_kafka_timestamp_type_t type{};
     message.time = from_ms(rd_kafka_message_timestamp(record, &type));
+  }
+  /// Reads the rest, which stands in headers: librdkafka takes them apart when they are first asked for,
+  /// at about the cost of all else. Whatever a foreign or hostile producer put in, it costs this record
+  /// alone. Thread safety: of one record from one thread at a time.
+  void complete() {
+    if (!message.id.empty()) return;  // it is
+    headers.clear();
     rd_kafka_headers_t* found = nullptr;
-    if (rd_kafka_message_headers(record, &found) == RD_KAFKA_RESP_ERR_NO_ERROR) read(found, group);
-    if (!message.id.empty()) return;
-    // A foreign record is known by its place, which is the same whenever it comes.
-    own.assign(topic).append("/").append(std::to_string(record->partition));
-    message.id = own.append("/").append(std::to_string(offset));
+    if (rd_kafka_message_headers(raw, &found) == RD_KAFKA_RESP_ERR_NO_ERROR) read(found);
+    if (message.id.empty()) message.id = place();
   }
 
  private:
-  void read(rd_kafka_headers_t* found, std::string_view group) {
+  /// A foreign record is known by its place, which is the same whenever it comes.
+  std::string_view place();
+  void read(rd_kafka_headers_t* found) {
     const char* name = nullptr;
     const void* value = nullptr;
     std::size_t size = 0;
@@ -75,7 +80,7 @@ struct Held {
       message.sequence = envelope.sequence;
       due = envelope.due;
       attempts = envelope.attempts;
-      for_others = !envelope.group.empty() && envelope.group != group;
+      meant_for = envelope.group;
     }
     message.headers = HeadersView{headers};
   }
@@ -118,6 +123,11 @@ struct Partition {
   bool assigned = true;
   std::priority_queue<Held*, std::vector<Held*>, DueLater> waiting;  ///< what is due first is on top
 };
+
+inline std::string_view Held::place() {
+  own.assign(*partition->topic).append("/").append(std::to_string(raw->partition));
+  return own.append("/").append(std::to_string(offset));
+}
 
 /// Where records that have come are kept.
 class HeldPool {

@@ -27,7 +27,10 @@ struct Foreign {
 /// Records that went through a cluster, and what is read of them.
 class Wire {
  public:
-  Wire() : producer_{shared_cluster().settings(), Duration{}, listener_} {}
+  Wire() : producer_{shared_cluster().settings(), Duration{}, listener_} {
+    partition_.topic = &topic_;
+    held_.partition = &partition_;
+  }
 
   /// Sends one of ours.
   void send(const RecordView& record) {
@@ -63,10 +66,11 @@ class Wire {
     REQUIRE(next_report(producer_).code == RD_KAFKA_RESP_ERR_NO_ERROR);
   }
   /// Reads the next one into the same place as all before.
-  const Held& read(std::string_view group = "billing") {
+  const Held& read() {
     rd_kafka_message_t* raw = next();
     if (held_.raw != nullptr) rd_kafka_message_destroy(held_.raw);
-    held_.read(raw, "orders", group);
+    held_.take(raw);
+    held_.complete();
     return held_;
   }
   /// The next one, the caller's to destroy.
@@ -85,6 +89,8 @@ class Wire {
   Listener listener_;
   Producer producer_;
   std::unique_ptr<Reader> reader_;
+  const std::string topic_ = "orders";
+  Partition partition_;
   Held held_;
 };
 
@@ -120,7 +126,7 @@ TEST_CASE("kafka: what was published is what is read") {
   CHECK(held.due == 9);
   CHECK(held.attempts == 10);
   CHECK(held.offset == 0);
-  CHECK_FALSE(held.for_others);
+  CHECK(held.meant_for.empty());
 }
 
 TEST_CASE("kafka: no key and no bytes are published as that") {
@@ -161,10 +167,15 @@ TEST_CASE("kafka: places are told apart by their partition and offset") {
   for (int i = 0; i < 3; ++i) wire.send("key", "payload", {});
   std::set<std::string> ids;
   for (const std::int32_t partition : {0, 7, 12}) {
+    const std::string topic = "orders";
+    Partition of;
+    of.topic = &topic;
     Held held;
+    held.partition = &of;
     rd_kafka_message_t* raw = wire.next();
     raw->partition = partition;
-    held.read(raw, "orders", "billing");
+    held.take(raw);
+    held.complete();
     ids.emplace(held.message.id);
     rd_kafka_message_destroy(raw);
   }
@@ -205,16 +216,34 @@ TEST_CASE("kafka: our header's value costs this record alone, whatever it says")
   CHECK(fourth.message.id == "second");
   CHECK(fourth.message.type.empty());
   CHECK(fourth.attempts == 0);
-  CHECK_FALSE(fourth.for_others);
+  CHECK(fourth.meant_for.empty());
 }
 
-TEST_CASE("kafka: a copy for one group is for others to all other groups") {
+TEST_CASE("kafka: a copy says which group it is meant for") {
   Wire wire;
-  for (int i = 0; i < 4; ++i) wire.send({"k", "p", 1, envelope_of({"id", "", {}, 5, 1, "billing"}), {}});
-  CHECK_FALSE(wire.read("billing").for_others);
-  CHECK(wire.read("shipping").for_others);
-  CHECK(wire.read("").for_others);
-  CHECK(wire.read("billing2").for_others);
+  wire.send({"k", "p", 1, envelope_of({"id", "", {}, 5, 1, "billing"}), {}});
+  CHECK(wire.read().meant_for == "billing");
+}
+
+TEST_CASE("kafka: a record shows its key, payload and time before its headers are read, and the rest after") {
+  Wire wire;
+  const Headers headers{{"name", "value"}};
+  wire.send({"key", "payload", 1234, envelope_of({"m-1", "type", {1, 2}, 0, 0, ""}), headers});
+  Held held;
+  held.take(wire.next());
+  CHECK(held.message.key == "key");
+  CHECK(held.message.payload == "payload");
+  CHECK(to_ms(held.message.time) == 1234);
+  CHECK(held.message.id.empty());
+  held.complete();
+  held.due = 5;
+  held.complete();  // a second time changes nothing
+  CHECK(held.message.id == "m-1");
+  CHECK(held.message.type == "type");
+  CHECK(held.message.sequence == Sequence{1, 2});
+  CHECK(as_text(held.message.headers) == "name=value;");
+  CHECK(held.due == 5);
+  rd_kafka_message_destroy(held.raw);
 }
 
 TEST_CASE("kafka: nothing of a record stays for the next one that is read into its place") {
@@ -225,7 +254,7 @@ TEST_CASE("kafka: nothing of a record stays for the next one that is read into i
   wire.send(nullptr, nullptr, {{"other", "header", 6}});
   const Held& first = wire.read();
   CHECK(first.message.id == "a%\n");
-  CHECK(first.for_others);
+  CHECK(first.meant_for == "others");
   CHECK(as_text(first.message.headers) == "name=value;");
   const Held& second = wire.read();
   CHECK(second.message.id == "orders/0/1");
@@ -236,7 +265,7 @@ TEST_CASE("kafka: nothing of a record stays for the next one that is read into i
   CHECK(second.message.sequence == Sequence{});
   CHECK(second.due == 0);
   CHECK(second.attempts == 0);
-  CHECK_FALSE(second.for_others);
+  CHECK(second.meant_for.empty());
   CHECK(as_text(wire.read().message.headers) == "other=header;");
 }
 
@@ -297,7 +326,7 @@ TEST_CASE("kafka: places of records are used again, and each is in use once") {
       if (!used.insert(&taken).second) FAIL("in use already");
       known.insert(&taken);
       taken.partition = &partition;
-      taken.read(wire.next(), "orders", "billing");
+      taken.take(wire.next());
       if (taken.offset != sent++) FAIL("offset");
       ++partition.held;
     } else {
