@@ -71,8 +71,9 @@ kafka_configure() {
 }
 
 # A server that stands alone has two ports more: one asks for a password, by PLAIN or SCRAM, the other one
-# speaks TLS and asks for a certificate.
-kafka_user=omnibus kafka_password=omnibus-s3cret
+# speaks TLS and asks for a certificate. Everyone may do everything until there are rules (ACLs) for it;
+# those for the guest, who has the same password, hold for that one alone.
+kafka_user=omnibus kafka_guest=guest kafka_password=omnibus-s3cret
 kafka_secure() {
     local dir=$OMNIBUS_BROKERS_DIR/$1
     new_port "$1" sasl_port
@@ -92,13 +93,16 @@ advertised.listeners=PLAINTEXT://127.0.0.1:$(server_port "$1"),SASL://127.0.0.1:
 listener.security.protocol.map=$3,SASL:SASL_PLAINTEXT,TLS:SSL
 listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
 listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
-    user_$kafka_user="$kafka_password";
+    user_$kafka_user="$kafka_password" user_$kafka_guest="$kafka_password";
 listener.name.sasl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.tls.ssl.keystore.type=PEM
 listener.name.tls.ssl.keystore.location=$dir/certificates/server.both
 listener.name.tls.ssl.truststore.type=PEM
 listener.name.tls.ssl.truststore.location=$dir/certificates/ca.pem
 listener.name.tls.ssl.client.auth=required
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:$kafka_user
+allow.everyone.if.no.acl.found=true
 PROPERTIES
 }
 
@@ -183,7 +187,8 @@ kafka_assemble() {
 kafka_export() {
     (($# == 1)) || return 0
     export OMNIBUS_KAFKA_SASL=127.0.0.1:$(<"$OMNIBUS_BROKERS_DIR/$1/sasl_port")
-    export OMNIBUS_KAFKA_USER=$kafka_user OMNIBUS_KAFKA_PASSWORD=$kafka_password
+    export OMNIBUS_KAFKA_USER=$kafka_user OMNIBUS_KAFKA_GUEST=$kafka_guest
+    export OMNIBUS_KAFKA_PASSWORD=$kafka_password
     export OMNIBUS_KAFKA_TLS=localhost:$(<"$OMNIBUS_BROKERS_DIR/$1/tls_port")
     export OMNIBUS_KAFKA_CERTIFICATES=$OMNIBUS_BROKERS_DIR/$1/certificates
 }

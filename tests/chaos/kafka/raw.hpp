@@ -91,6 +91,32 @@ class Raw {
     });
   }
 
+  /// A rule for one user; what it does not name stays as other rules have it.
+  struct Rule {
+    rd_kafka_ResourceType_t kind;
+    std::string name;
+    rd_kafka_AclOperation_t operation;
+    rd_kafka_AclPermissionType_t permission;
+  };
+  void add_rules(const std::string& user, const std::vector<Rule>& rules) {
+    for (const Rule& rule : rules) {
+      char why[256];
+      const kafka::Owned<rd_kafka_AclBinding_t, rd_kafka_AclBinding_destroy> binding{
+          rd_kafka_AclBinding_new(rule.kind, rule.name.c_str(), RD_KAFKA_RESOURCE_PATTERN_LITERAL,
+                                  ("User:" + user).c_str(), "*", rule.operation, rule.permission, why,
+                                  sizeof why)};
+      expect(binding != nullptr, "raw client: ", why);
+      rd_kafka_AclBinding_t* all[]{binding.get()};
+      const kafka::Event answer = ask(RD_KAFKA_ADMIN_OP_CREATEACLS, [&](auto* options, auto* queue) {
+        rd_kafka_CreateAcls(client_.get(), all, 1, options, queue);
+      });
+      std::size_t count = 0;
+      const auto* results =
+          rd_kafka_CreateAcls_result_acls(rd_kafka_event_CreateAcls_result(answer.get()), &count);
+      expect(count == 1 && rd_kafka_acl_result_error(results[0]) == nullptr, "raw client: no rule");
+    }
+  }
+
   /// Stores one record, and returns its offset.
   std::int64_t produce(const std::string& topic, std::int32_t partition, Bytes key, Bytes payload,
                        const std::vector<RawHeader>& headers = {}) {

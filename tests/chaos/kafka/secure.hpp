@@ -15,6 +15,7 @@ using Config = ob::Kafka::Config;
 struct SecureCase : Case {
   using Case::Case;
   const std::string user = told_by_broker("OMNIBUS_KAFKA_USER");
+  const std::string guest = told_by_broker("OMNIBUS_KAFKA_GUEST");
   const std::string password = told_by_broker("OMNIBUS_KAFKA_PASSWORD");
   const std::string sasl_port = told_by_broker("OMNIBUS_KAFKA_SASL");
   const std::string tls_port = told_by_broker("OMNIBUS_KAFKA_TLS");
