@@ -27,6 +27,7 @@ enum class DeliveryEvent : std::uint8_t {
   dropped,        ///< a stage ended it well without calling the handler: the user wrote so
   duplicate,      ///< its idempotency key was completed before; the handler did not run
   given_back,     ///< it goes back to the broker unhandled
+  out_of_sequence,  ///< its number is not the one that should come; see `sequenced`
 };
 
 /// What stages may ask of the subscription that runs them. Implemented by the dispatcher.
@@ -53,10 +54,12 @@ class DeliveryContext {
 /// returns; copy with `message()` what is needed longer.
 class Delivery {
  public:
-  Delivery(const Incoming& incoming, DeliveryContext& context) noexcept
+  /// `generation` changes when the partition may have been with another consumer.
+  Delivery(const Incoming& incoming, DeliveryContext& context, std::uint64_t generation = 0) noexcept
       : incoming_{incoming},
         complete_{incoming.complete},
         context_{&context},
+        generation_{generation},
         attempt_{incoming.attempts + 1} {}
 
   std::string_view id() const noexcept { return view().id; }
@@ -82,6 +85,10 @@ class Delivery {
   std::uint32_t attempt() const noexcept { return attempt_; }
   /// True when this message may have been handled before, in part or in whole.
   bool redelivered() const noexcept { return attempt_ > 1; }
+  /// True when neither this pipeline nor, as far as the broker knows, another one has seen it before.
+  bool first_time() const noexcept { return first_time_ && attempt_ == 1; }
+  /// While this stays the same, no other consumer has had the partition in between.
+  std::uint64_t generation() const noexcept { return generation_; }
 
   /// For stages: the subscription that runs this delivery.
   DeliveryContext& context() const noexcept { return *context_; }
@@ -125,6 +132,7 @@ class Delivery {
   void begin_again() noexcept {
     if (attempted_) ++attempt_;
     attempted_ = false;
+    first_time_ = false;
   }
   /// For the dispatcher: how many attempts have been made by now.
   std::uint32_t attempts_made() const noexcept { return attempted_ ? attempt_ : attempt_ - 1; }
@@ -137,7 +145,9 @@ class Delivery {
   DeliveryContext* context_;
   std::unique_ptr<History> history_;
   std::string_view dead_letter_topic_;
+  std::uint64_t generation_;
   std::uint32_t attempt_;
+  bool first_time_ = true;
   bool attempted_ = false;
   bool duplicate_ = false;
 };

@@ -116,6 +116,11 @@ class Dispatcher final : private Intake {
     Settlement settlement;
     std::string_view key() const noexcept { return delivery->key(); }
   };
+  /// What is known of a partition.
+  struct Share {
+    std::size_t in_flight = 0;
+    std::uint64_t revocations = 0;  ///< how many there had been, this one's last included
+  };
   using Lanes = detail::Lanes<Item>;
   using Items = typename Lanes::Items;
   using Done = detail::HandedOver<Item>;
@@ -158,21 +163,22 @@ class Dispatcher final : private Intake {
 
   void deliver(const Incoming& incoming) override {
     Item* item = new_item();
-    item->delivery.emplace(incoming, context_);
+    Share& share = share_of(incoming.partition);
+    item->delivery.emplace(incoming, context_, born_ + share.revocations);
     item->revocations = revocations_.load(std::memory_order_relaxed);
     const std::string_view key = incoming.message->key;
     item->lane = (key.empty() ? next_lane_++ : detail::hash64(key)) & (lanes_.count() - 1);
     ++in_flight_;
     bytes_ += incoming.message->payload.size();
     counters_.in_flight.store(in_flight_, std::memory_order_relaxed);
-    count_partition(incoming.partition) += 1;
+    ++share.in_flight;
     arrived_.push(item);
   }
 
   bool revoke(std::int32_t partition, Instant until) override {
     {
       std::lock_guard lock{revoked_mutex_};
-      revoked_[partition] = revocations_.fetch_add(1) + 1;
+      revoked_[partition] = share_of(partition).revocations = revocations_.fetch_add(1) + 1;
     }
     const auto of_it = [partition](const Item& item) {
       return item.delivery->partition() == partition;
@@ -180,7 +186,7 @@ class Dispatcher final : private Intake {
     give_back(arrived_.extract(of_it));
     while (true) {
       withdraw(of_it);  // at each turn: one may have failed and wait again
-      if (count_partition(partition) == 0) return true;
+      if (share_of(partition).in_flight == 0) return true;
       const Instant now = context_.clock().now();
       if (now >= until) return false;
       const Duration wait = detail::smaller<Duration>(until - now, std::chrono::hours{1});
@@ -226,7 +232,7 @@ class Dispatcher final : private Intake {
     settlements_.clear();
     for (Item* item = items.first; item != nullptr; item = item->next) {
       settlements_.push_back(item->settlement);
-      count_partition(item->delivery->partition()) -= 1;
+      --share_of(item->delivery->partition()).in_flight;
       bytes_ -= item->delivery->payload().size();
     }
     in_flight_ -= items.size;
@@ -244,10 +250,10 @@ class Dispatcher final : private Intake {
     return free_.pop();
   }
 
-  std::size_t& count_partition(std::int32_t partition) {
+  Share& share_of(std::int32_t partition) {
     const auto index = static_cast<std::size_t>(partition < 0 ? 0 : partition);
-    if (index >= in_partition_.size()) in_partition_.resize(index + 1);
-    return in_partition_[index];
+    if (index >= shares_.size()) shares_.resize(index + 1);
+    return shares_[index];
   }
 
   // ── the workers' threads ───────────────────────────────────────────────────────────────────────
@@ -343,6 +349,9 @@ class Dispatcher final : private Intake {
   Pipeline pipeline_;
   DeliveryContext& context_;
   const DispatchOptions options_;
+  /// Apart from those of other subscriptions by as many revocations as fit into the time between them.
+  const std::uint64_t born_ =
+      static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
   Lanes lanes_;
   DispatchCounters counters_;
   detail::ParkingLot parking_;
@@ -354,7 +363,7 @@ class Dispatcher final : private Intake {
   Items free_;
   Items arrived_;
   std::vector<Settlement> settlements_;
-  std::vector<std::size_t> in_partition_;
+  std::vector<Share> shares_;
   std::size_t in_flight_ = 0;
   std::size_t bytes_ = 0;
   std::size_t next_lane_ = 0;  // ... to here

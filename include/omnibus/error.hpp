@@ -33,6 +33,7 @@ enum class Errc : std::uint8_t {
   topology_mismatch,     ///< it exists, declared differently
   unavailable,           ///< broker or store cannot be reached now
   position_lost,         ///< the log no longer holds the position asked for
+  out_of_sequence,       ///< the message's number is not the one that should come
   key_in_progress,       ///< another delivery with this idempotency key is being handled
   key_mismatch,          ///< this idempotency key was used with another payload
   unsupported,           ///< this broker or version cannot do it
@@ -60,6 +61,7 @@ constexpr std::string_view to_string(Errc code) noexcept {
     case Errc::topology_mismatch: return "topology_mismatch";
     case Errc::unavailable: return "unavailable";
     case Errc::position_lost: return "position_lost";
+    case Errc::out_of_sequence: return "out_of_sequence";
     case Errc::key_in_progress: return "key_in_progress";
     case Errc::key_mismatch: return "key_mismatch";
     case Errc::unsupported: return "unsupported";

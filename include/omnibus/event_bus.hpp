@@ -19,6 +19,7 @@
 #include <omnibus/options.hpp>
 #include <omnibus/pipeline.hpp>
 #include <omnibus/publishing.hpp>
+#include <omnibus/submitter.hpp>
 #include <omnibus/subscription.hpp>
 
 // EventBus<Backend>: the one object a service has. It delegates and decides nothing.
@@ -54,7 +55,9 @@ class EventBus {
       : group_{config.group},
         backend_(std::move(config)),
         observer_{observer},
-        options_{std::move(options)} {
+        options_{std::move(options)},
+        submitter_{backend_, options_.numbered_keys} {
+    require(options_.numbered_keys <= std::size_t{1} << 31, "numbered_keys must be at most 2^31");
     require(options_.publish_timeout > Duration::zero(), "publish_timeout must be positive");
     require(options_.close_timeout >= Duration::zero(), "close_timeout must not be negative");
     if constexpr (requires {
@@ -84,7 +87,7 @@ class EventBus {
     detail::EncodedMessage encoded;
     detail::UuidText id;
     if (Result<> ready = prepare(encoded, id, topic, event, options); !ready) return ready.error();
-    auto result = detail::submit_and_wait(backend_, topic, encoded.message, options.delay.value,
+    auto result = detail::submit_and_wait(submitter_, topic, encoded.message, options.delay.value,
                                           submit_options(options));
     published(topic, encoded.message, result);
     return result;
@@ -112,7 +115,7 @@ class EventBus {
         then(std::move(result));
       };
     }
-    backend_.submit(topic, {&outgoing, 1}, submit_options(options));
+    submitter_.submit(topic, {&outgoing, 1}, submit_options(options));
   }
 
   /// Publishes events in this order, as one call to the backend. `options` hold for each of them;
@@ -145,7 +148,7 @@ class EventBus {
     }
     Submit how = submit_options(options);
     how.awaited = true;
-    if (!outgoing.empty()) backend_.submit(topic, outgoing, how);
+    if (!outgoing.empty()) submitter_.submit(topic, outgoing, how);
     ended.wait();
     for (std::size_t i = 0; i < events.size(); ++i) {
       published(topic, each[i].encoded.message, results[i]);
@@ -299,6 +302,7 @@ class EventBus {
   B backend_;
   Observer& observer_;
   const BusOptions options_;
+  detail::Submitter<B> submitter_;
   detail::UuidGenerator ids_;
   detail::StopSignal stop_signal_;
   mutable std::mutex mutex_;

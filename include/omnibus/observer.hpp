@@ -16,6 +16,7 @@
 //     void dropped(const Delivery&);                        // a stage ended it without the handler
 //     void duplicate(const Delivery&);                      // already done: the handler did not run
 //     void given_back(const Delivery&);                     // unhandled, back to the broker
+//     void out_of_sequence(const Delivery&, const Error&);  // error.context says what is wrong with its number
 //     void consumer(std::string_view topic, std::string_view group, const Error* problem);
 //                                       // a subscription is registered (nullptr), or why it is not
 //     void log(LogLevel, std::string_view line);            // what the broker's client library says
@@ -70,6 +71,11 @@ void tell(O& observer, DeliveryEvent event, const Delivery& delivery, const Erro
       break;
     case DeliveryEvent::given_back:
       if constexpr (requires { observer.given_back(delivery); }) observer.given_back(delivery);
+      break;
+    case DeliveryEvent::out_of_sequence:
+      if constexpr (requires { observer.out_of_sequence(delivery, *error); }) {
+        observer.out_of_sequence(delivery, *error);
+      }
       break;
   }
 }

@@ -17,5 +17,6 @@
 #include <omnibus/middleware/dead_letter.hpp>
 #include <omnibus/middleware/idempotent.hpp>
 #include <omnibus/middleware/retry.hpp>
+#include <omnibus/middleware/sequenced.hpp>
 #include <omnibus/version.hpp>
 #include <omnibus/virtual_clock.hpp>

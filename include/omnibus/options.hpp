@@ -23,6 +23,9 @@ struct BusOptions {
   Duration publish_timeout = std::chrono::seconds{10};  ///< when a publish does not say otherwise
   Duration close_timeout = std::chrono::seconds{30};    ///< of `run` and of the destructor
   MessageLimits limits{};                               ///< checked before anything is sent
+  /// Number the messages of each key, for those who receive them behind `sequenced`: so many keys are
+  /// remembered. 0: messages have no numbers. The publishes of a bus then follow one another.
+  std::size_t numbered_keys = 0;
 };
 
 /// A delay before delivery, for backends that can delay.

@@ -108,9 +108,9 @@ struct EncodedMessage {
   }
 };
 
-/// Submits one message and blocks until its ending.
-template <class B>
-Result<Receipt> submit_and_wait(B& backend, std::string_view topic, const MessageView& message,
+/// Submits one message and blocks until its ending. `to` is a backend, or what stands before one.
+template <class To>
+Result<Receipt> submit_and_wait(To& to, std::string_view topic, const MessageView& message,
                                 Duration delay, Submit how) {
   how.awaited = true;
   Result<Receipt> result = Receipt{};
@@ -119,7 +119,7 @@ Result<Receipt> submit_and_wait(B& backend, std::string_view topic, const Messag
                       result = std::move(ending);
                       ended.arrive();
                     }};
-  backend.submit(topic, {&outgoing, 1}, how);
+  to.submit(topic, {&outgoing, 1}, how);
   ended.wait();
   return result;
 }

@@ -8,6 +8,7 @@
 #include "order.hpp"
 #include "publish.hpp"
 #include "replay.hpp"
+#include "sequence.hpp"
 
 namespace conformance {
 
@@ -22,6 +23,7 @@ Suite<F> make_suite() {
   add_lifecycle_cases(suite);
   add_replay_cases(suite);
   add_idempotency_cases(suite);
+  add_sequence_cases(suite);
   return suite;
 }
 

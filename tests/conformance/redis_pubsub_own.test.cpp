@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <omnibus/event_bus.hpp>
+#include <omnibus/middleware/sequenced.hpp>
 
 #include "catch.hpp"
 #include "redis_fixture.hpp"
@@ -68,7 +69,7 @@ void until_it_flows(Setup& s, PlainBus& bus, const Inbox& inbox) {
   eventually(
       s,
       [&] {
-        if (asked++ % 50 == 0) (void)bus.publish(s.topic, message(probe), {.timeout = 1s});
+        if (asked++ % 50 == 0) (void)bus.publish(s.topic, message(probe, "k"), {.timeout = 1s});
         return inbox.times(probe) > 0;
       },
       "messages to flow again");
@@ -193,6 +194,39 @@ TEST_CASE("a killed subscriber listens again, and reports what it may have misse
   until_it_flows(s, publisher, inbox);
   CHECK(s.words.heard(ob::Errc::position_lost) == 3);
   CHECK(s.words.heard(ob::Errc::unavailable) >= 3);
+}
+
+TEST_CASE("what a killed subscriber did not hear is counted by its numbers") {
+  Setup s;
+  Inbox inbox;
+  ob::SequenceTracker tracker;
+  ListeningBus bus{s.config(), s.words};
+  PlainBus publisher{s.config(), {.numbered_keys = 10}};
+  const auto subscription = bus.subscribe(s.topic, inbox.handler() | ob::sequenced(tracker));
+  registered(s, subscription);
+  const auto publish = [&](std::string payload) {
+    REQUIRE(publisher.publish(s.topic, message(std::move(payload), "k")));
+  };
+  publish("first");
+  inbox.wait_for(s, "first");
+  // Killed as often as it takes for something to be missed: it listens again within a moment.
+  eventually(
+      s,
+      [&] {
+        CHECK(s.raw({"CLIENT", "KILL", "TYPE", "pubsub"}) != "");
+        publish("missed, most likely");
+        registered(s, subscription);
+        publish("heard");
+        return tracker.counts().missing > 0;
+      },
+      "a gap");
+  until_it_flows(s, publisher, inbox);
+  drained(s, subscription);
+  const ob::SequenceCounts counts = tracker.counts();
+  const std::uint64_t published = inbox.all().back().message.sequence.number + 1;
+  CHECK(counts.missing == published - inbox.size());
+  CHECK(counts.repeated == 0);
+  CHECK(counts.stale == 0);
 }
 
 TEST_CASE("a subscriber too slow is disconnected by the server, and reports it") {

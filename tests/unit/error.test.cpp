@@ -34,6 +34,7 @@ TEST_CASE("each code has its name and its verdict on trying again") {
       {Errc::topology_mismatch, "topology_mismatch", false},
       {Errc::unavailable, "unavailable", true},
       {Errc::position_lost, "position_lost", false},
+      {Errc::out_of_sequence, "out_of_sequence", false},
       {Errc::key_in_progress, "key_in_progress", true},
       {Errc::key_mismatch, "key_mismatch", false},
       {Errc::unsupported, "unsupported", false},
