@@ -95,6 +95,7 @@ TEST_CASE("too few in-sync replicas: nothing is ok until there are enough, and t
   INFO(refused.error().message());
   CHECK((refused.error().code == ob::Errc::unavailable ||
          refused.error().code == ob::Errc::outcome_unknown));
+  CHECK(mentions(refused.error().message(), "replicas"));
   const auto endings = std::make_shared<Endings>(100);
   for (std::size_t i = 0; i < 100; ++i) {
     bus.publish_async(topic, message(std::to_string(i), "k"), Endings::completion(endings, i),

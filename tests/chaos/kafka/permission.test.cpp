@@ -16,6 +16,7 @@ using namespace chaos;
 /// A user who may do everything with a topic or a group but for one thing.
 struct Restricted : SecureCase {
   using SecureCase::SecureCase;
+  ~Restricted() { raw.remove_rules(guest); }  // where there are rules, others may do only what these say
 
   Config config() const {
     auto config = sasl("PLAIN");

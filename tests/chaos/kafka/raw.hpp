@@ -117,6 +117,19 @@ class Raw {
     }
   }
 
+  void remove_rules(const std::string& user) {
+    char why[256];
+    const kafka::Owned<rd_kafka_AclBindingFilter_t, rd_kafka_AclBinding_destroy> filter{
+        rd_kafka_AclBindingFilter_new(RD_KAFKA_RESOURCE_ANY, nullptr, RD_KAFKA_RESOURCE_PATTERN_ANY,
+                                      ("User:" + user).c_str(), nullptr, RD_KAFKA_ACL_OPERATION_ANY,
+                                      RD_KAFKA_ACL_PERMISSION_TYPE_ANY, why, sizeof why)};
+    expect(filter != nullptr, "raw client: ", why);
+    rd_kafka_AclBindingFilter_t* all[]{filter.get()};
+    ask(RD_KAFKA_ADMIN_OP_DELETEACLS, [&](auto* options, auto* queue) {
+      rd_kafka_DeleteAcls(client_.get(), all, 1, options, queue);
+    });
+  }
+
   /// Stores one record, and returns its offset.
   std::int64_t produce(const std::string& topic, std::int32_t partition, Bytes key, Bytes payload,
                        const std::vector<RawHeader>& headers = {}) {

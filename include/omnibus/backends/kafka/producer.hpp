@@ -13,6 +13,7 @@
 #include <omnibus/backends/kafka/client.hpp>
 #include <omnibus/backends/kafka/record.hpp>
 #include <omnibus/backends/kafka/settings.hpp>
+#include <omnibus/detail/smaller.hpp>
 #include <omnibus/headers.hpp>
 #include <omnibus/result.hpp>
 
@@ -79,6 +80,7 @@ struct Record {
 struct TopicFacts {
   int partitions = 0;
   int fewest_in_sync = 0;  ///< in-sync replicas of the partition that has fewest
+  int replicas = 0;        ///< of the partition that has most
 };
 
 /// Asks what there is of a topic. Blocks for at most `ms`. Errors: those of librdkafka; not_found is
@@ -99,9 +101,8 @@ inline Result<TopicFacts> describe(rd_kafka_t* client, rd_kafka_topic_t* topic, 
     if (what.partitions[i].leader < 0) {
       return to_error(RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, operation);
     }
-    if (what.partitions[i].isr_cnt < facts.fewest_in_sync) {
-      facts.fewest_in_sync = what.partitions[i].isr_cnt;
-    }
+    facts.fewest_in_sync = omnibus::detail::smaller(facts.fewest_in_sync, what.partitions[i].isr_cnt);
+    facts.replicas = omnibus::detail::larger(facts.replicas, what.partitions[i].replica_cnt);
   }
   if (facts.partitions == 0) return to_error(RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, operation);
   return facts;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <omnibus/backends/kafka/outbox.hpp>
+#include <omnibus/backends/kafka/reasons.hpp>
 #include <omnibus/backends/kafka/symptoms.hpp>
 #include <omnibus/backoff.hpp>
 #include <omnibus/detail/smaller.hpp>
@@ -295,15 +296,23 @@ class PublishLoop {
 
   // ── time, and the end ──────────────────────────────────────────────────────────────────────────
 
+  std::string reason() {
+    std::vector<std::string> names;
+    {
+      std::lock_guard lock{outbox_.mutex};
+      if (!outbox_.trouble.empty()) return outbox_.trouble;
+      outbox_.routes.for_all([&names](const Route& route) {
+        if (route.state == Route::State::ready) names.push_back(route.plan.name);
+      });
+    }
+    return reason_of_delay(*outbox_.producer, names);
+  }
+
   void expire(Instant now) {
     // What librdkafka still has could be sent after all: with no broker in sight it is taken back, so
     // that there is something definite to say.
     if (troubled_) renew();
-    std::string why;
-    {
-      std::lock_guard lock{outbox_.mutex};
-      why = outbox_.reason();
-    }
+    const std::string why = reason();
     const auto is_due = [&](const Route&, const Route::Waiting& each) {
       return slots().is_due(each.number, now);
     };
