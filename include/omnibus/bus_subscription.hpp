@@ -43,7 +43,9 @@ class BusSubscription final : public RunningSubscription, private DeliveryContex
   SubscriptionHealth health() const override {
     const auto& counters = runner_.counters();
     SubscriptionHealth health{spec_.topic, spec_.group, true, {}, {}};
-    if (const auto problem = runner_.state().problem()) {
+    auto problem = runner_.state().problem();
+    if (!problem) problem = runner_.pause_problem();
+    if (problem) {
       health.ok = false;
       health.problem = problem->message();
     }
@@ -62,6 +64,7 @@ class BusSubscription final : public RunningSubscription, private DeliveryContex
   std::uint64_t random() noexcept override {
     return mix64(random_.fetch_add(1, std::memory_order_relaxed));
   }
+  void pause(Instant until, const Error* why) override { runner_.pause(until, why); }
   void report(const Error* problem) override {
     if constexpr (requires { observer_.consumer(spec_.topic, spec_.group, problem); }) {
       observer_.consumer(spec_.topic, spec_.group, problem);

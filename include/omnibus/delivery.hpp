@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include <omnibus/clock.hpp>
 #include <omnibus/error.hpp>
 #include <omnibus/message.hpp>
 #include <omnibus/result.hpp>
@@ -15,7 +16,6 @@
 
 namespace omnibus {
 
-class Clock;
 class Delivery;
 
 /// How a delivery ended, or what happened on the way; observers and counters are told.
@@ -43,6 +43,8 @@ class DeliveryContext {
   virtual std::string_view group() const noexcept = 0;
   /// 64 random bits, for jitter.
   virtual std::uint64_t random() noexcept = 0;
+  /// No new messages are taken until then. `why` is shown in health; nullptr: nothing is wrong.
+  virtual void pause(Instant, const Error*) {}
   /// Tells observers that the consumer is registered (nullptr) or what is wrong with it.
   virtual void report(const Error* problem) = 0;
   /// Tells observers and counters.
@@ -90,6 +92,21 @@ class Delivery {
   /// While this stays the same, no other consumer has had the partition in between.
   std::uint64_t generation() const noexcept { return generation_; }
 
+  /// When this attempt should have ended, on the clock of the backend; Instant::max(): whenever. See
+  /// `timeout`.
+  Instant deadline() const noexcept { return deadline_; }
+  void set_deadline(Instant deadline) noexcept { deadline_ = deadline; }
+  /// What is left of it; not below zero.
+  Duration time_left() const noexcept {
+    if (deadline_ == Instant::max()) return Duration::max();
+    const Duration left = deadline_ - context_->clock().now();
+    return left > Duration::zero() ? left : Duration::zero();
+  }
+
+  /// For stages: the time that a rate limit gave this attempt; Instant{}: none yet.
+  Instant turn() const noexcept { return turn_; }
+  void set_turn(Instant turn) noexcept { turn_ = turn; }
+
   /// For stages: the subscription that runs this delivery.
   DeliveryContext& context() const noexcept { return *context_; }
   /// For stages: what earlier attempts in this process left behind; none before the first failure.
@@ -130,7 +147,11 @@ class Delivery {
   bool attempted() const noexcept { return attempted_; }
   /// For the dispatcher: the delivery goes through the pipeline again.
   void begin_again() noexcept {
-    if (attempted_) ++attempt_;
+    if (attempted_) {
+      ++attempt_;
+      turn_ = {};
+    }
+    deadline_ = Instant::max();
     attempted_ = false;
     first_time_ = false;
   }
@@ -146,6 +167,8 @@ class Delivery {
   std::unique_ptr<History> history_;
   std::string_view dead_letter_topic_;
   std::uint64_t generation_;
+  Instant deadline_ = Instant::max();
+  Instant turn_{};
   std::uint32_t attempt_;
   bool first_time_ = true;
   bool attempted_ = false;

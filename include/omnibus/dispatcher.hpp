@@ -24,6 +24,7 @@
 #include <omnibus/detail/lanes.hpp>
 #include <omnibus/detail/latch.hpp>
 #include <omnibus/detail/parking_lot.hpp>
+#include <omnibus/detail/pause.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/thread.hpp>
 #include <omnibus/detail/unique_function.hpp>
@@ -100,6 +101,11 @@ class Dispatcher final : private Intake {
     }
   }
 
+  /// No new messages are taken until then; `why` is what is wrong, or nullptr. From any thread.
+  void pause(Instant until, const Error* why) { pause_.extend(until, why); }
+  /// Why it pauses, if that is because something is wrong.
+  std::optional<Error> pause_problem() const { return pause_.problem(context_.clock().now()); }
+
   const DispatchCounters& counters() const noexcept { return counters_; }
   /// Messages that wait for their next attempt, or behind one that does.
   std::size_t waiting() const { return lanes_.waiting(); }
@@ -143,14 +149,22 @@ class Dispatcher final : private Intake {
       const auto turn = lanes_.exchange(std::exchange(arrived_, {}), context_.clock().now());
       settle(turn.done);
       if (stopping && in_flight_ == 0) break;
-      consumer_.poll(*this, turn.done.size > 0 ? Instant::min() : turn.due);
+      paused_until_ = pause_end();
+      const Instant until = detail::smaller(turn.due, paused_until_);
+      consumer_.poll(*this, turn.done.size > 0 ? Instant::min() : until);
     }
     const Result<> closed = consumer_.close(Instant{Instant::duration{close_by_.load()}});
     lanes_.close();
     state_.end(closed);
   }
 
+  /// When a pause ends that has not ended yet; else the end of time.
+  Instant pause_end() const {
+    const Instant until = pause_.until();
+    return until > context_.clock().now() ? until : Instant::max();
+  }
   std::size_t room() const noexcept override {
+    if (paused_until_ != Instant::max()) return 0;
     if (stopping_.load(std::memory_order_relaxed) || parking_.full()) return 0;
     if (options_.window_bytes != 0 && bytes_ >= options_.window_bytes) return 0;
     // What waits for another attempt has a bound of its own, so that a failing key does not stop
@@ -355,6 +369,7 @@ class Dispatcher final : private Intake {
   Lanes lanes_;
   DispatchCounters counters_;
   detail::ParkingLot parking_;
+  detail::Pause pause_;
   detail::Latch started_{1};
   std::atomic<bool> stopping_{false};
   std::atomic<Instant::rep> close_by_{0};
@@ -366,7 +381,8 @@ class Dispatcher final : private Intake {
   std::vector<Share> shares_;
   std::size_t in_flight_ = 0;
   std::size_t bytes_ = 0;
-  std::size_t next_lane_ = 0;  // ... to here
+  std::size_t next_lane_ = 0;
+  Instant paused_until_ = Instant::max();  // ... to here
 
   std::atomic<std::uint64_t> revocations_{0};
   std::mutex revoked_mutex_;

@@ -14,9 +14,13 @@
 #include <omnibus/codec/text.hpp>
 #include <omnibus/event_bus.hpp>
 #include <omnibus/idempotency/memory.hpp>
+#include <omnibus/middleware/circuit_breaker.hpp>
 #include <omnibus/middleware/dead_letter.hpp>
 #include <omnibus/middleware/idempotent.hpp>
+#include <omnibus/middleware/limit_concurrency.hpp>
+#include <omnibus/middleware/rate_limit.hpp>
 #include <omnibus/middleware/retry.hpp>
 #include <omnibus/middleware/sequenced.hpp>
+#include <omnibus/middleware/timeout.hpp>
 #include <omnibus/version.hpp>
 #include <omnibus/virtual_clock.hpp>

@@ -38,6 +38,7 @@ enum class Rank : std::uint8_t {
   attempt,  ///< decides whether to try again
   recover,  ///< takes care of what still fails
   guard,    ///< decides whether to handle at all
+  gate,     ///< decides when; there may be several
 };
 
 /// A stage is any callable `Result<>(Next, Delivery&)`. Behind a chain it is written as it is; as the
@@ -64,7 +65,7 @@ constexpr bool ranks_grow() noexcept {
   bool grows = true;
   const auto look = [&](Rank rank) {
     if (rank == Rank::free) return;
-    if (rank <= highest) grows = false;
+    if (rank < highest || (rank == highest && rank != Rank::gate)) grows = false;
     highest = rank;
   };
   (look(rank_of<Stages>()), ...);
@@ -76,7 +77,7 @@ consteval void check_order() {
   constexpr bool good = ranks_grow<Stages...>();
   static_assert(good,
                 "omnibus: wrong order. Write handler | retry | dead_letter | idempotent, each at "
-                "most once: each stage wraps everything to its left");
+                "most once, then circuit_breaker or rate_limit: each stage wraps everything to its left");
 }
 
 template <class S>

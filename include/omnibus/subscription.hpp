@@ -33,7 +33,7 @@ struct SubscriptionStats {
 struct SubscriptionHealth {
   std::string topic;
   std::string group;
-  bool ok = false;      ///< the consumer is registered at the broker, not merely connected
+  bool ok = false;      ///< the consumer is registered at the broker, and messages are taken
   std::string problem;  ///< what is wrong, when something is
   SubscriptionStats stats{};
 };

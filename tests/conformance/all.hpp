@@ -3,6 +3,7 @@
 
 #include "delivery.hpp"
 #include "failure.hpp"
+#include "flow.hpp"
 #include "idempotency.hpp"
 #include "lifecycle.hpp"
 #include "order.hpp"
@@ -24,6 +25,7 @@ Suite<F> make_suite() {
   add_replay_cases(suite);
   add_idempotency_cases(suite);
   add_sequence_cases(suite);
+  add_flow_cases(suite);
   return suite;
 }
 

@@ -109,6 +109,8 @@ class FakeContext final : public DeliveryContext {
   std::vector<Sent> sent;
   std::vector<DeliveryEvent> events;
   std::vector<Error> reported;  ///< problems of the consumer
+  Instant paused_until = Instant::min();
+  std::string paused_why;
   std::function<Result<Receipt>()> answer = [] { return Result<Receipt>{Receipt{}}; };
 
   Result<Receipt> publish(std::string_view topic, const MessageView& message) override {
@@ -120,6 +122,11 @@ class FakeContext final : public DeliveryContext {
   const Clock& clock() const noexcept override { return time; }
   std::string_view group() const noexcept override { return name; }
   std::uint64_t random() noexcept override { return bits; }
+  void pause(Instant until, const Error* why) override {
+    std::lock_guard lock{mutex_};
+    paused_until = until;
+    paused_why = why != nullptr ? why->context : "";
+  }
   void report(const Error* problem) override {
     std::lock_guard lock{mutex_};
     if (problem != nullptr) reported.push_back(*problem);

@@ -48,7 +48,7 @@ class IdempotentStage {
     }
     const Result<Claim> claim =
         store_->claim(key, detail::hash128(delivery.payload()), options_.lease);
-    if (!claim) return wait_for_store(claim.error());
+    if (!claim) return wait_for_store(delivery, claim.error());
     switch (claim->state) {
       case Claim::State::acquired: break;
       case Claim::State::completed:
@@ -75,14 +75,16 @@ class IdempotentStage {
     auto& history = delivery.remember(completed.error(), delivery.context().clock().now());
     history.claim_to_complete = claim.fence;
     history.claim_handle = claim.handle;
-    return wait_for_store(completed.error());
+    return wait_for_store(delivery, completed.error());
   }
 
-  /// Fails closed: without the store nothing is handled and nothing is acknowledged.
-  static Error wait_for_store(const Error& why) {
+  /// Fails closed: without the store nothing is handled, nothing is acknowledged, and no more is taken.
+  static Error wait_for_store(Delivery& delivery, const Error& why) {
     Error error = why;
     error.retryable = true;
     if (!error.again()) error.retry_after = std::chrono::seconds{1};
+    DeliveryContext& context = delivery.context();
+    context.pause(after(context.clock().now(), error.retry_after), &error);
     return error;
   }
 

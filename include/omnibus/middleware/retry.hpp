@@ -8,7 +8,9 @@
 
 #include <omnibus/clock.hpp>
 #include <omnibus/backoff.hpp>
+#include <omnibus/detail/smaller.hpp>
 #include <omnibus/pipeline.hpp>
+#include <omnibus/retry_budget.hpp>
 
 // Try again while the error allows it. The stage decides and the dispatcher waits: no thread
 // sleeps, and only the failing key is held up.
@@ -24,6 +26,9 @@ struct RetryOptions {
   bool jitter = true;                                 ///< a random part of the delay, or all of it
   Duration total = std::chrono::minutes{15};          ///< no attempt begins later after the first failure
   bool (*when)(const Error&) = nullptr;               ///< says false: give up on this error at once
+  /// Shared by those who depend on one thing: when it is used up, a retry waits for `max`. Has to outlive
+  /// the subscription. nullptr: no bound.
+  RetryBudget* budget = nullptr;
 };
 
 /// The stage that `retry` makes.
@@ -44,7 +49,11 @@ class RetryStage {
 
   Result<> operator()(Next next, Delivery& delivery) const {
     Result<> result = detail::guarded([&] { return next(delivery); });
-    if (result || result.error().code == Errc::interrupted) return result;
+    if (result) {
+      if (options_.budget != nullptr && delivery.attempted()) options_.budget->earn();
+      return result;
+    }
+    if (result.error().code == Errc::interrupted) return result;
     delivery.mark_attempted();  // also when a stage to the left failed before the handler began
     decide(result.error(), delivery);
     return result;
@@ -60,8 +69,9 @@ class RetryStage {
       return give_up(error, "gave up after " + std::to_string(delivery.attempt()) + " attempts");
     }
     const Backoff policy{options_.initial, options_.max, options_.factor, options_.jitter};
-    const Duration delay =
+    Duration delay =
         error.again() ? error.retry_after : backoff(policy, delivery.attempt(), context.random());
+    if (options_.budget != nullptr && !options_.budget->spend()) delay = detail::larger(delay, options_.max);
     if (delay > options_.total - (now - history.first_failure)) {
       return give_up(error, "gave up because the next attempt would begin too late");
     }

@@ -270,3 +270,26 @@ TEST_CASE("options of retry that contradict each other are refused by name") {
   CHECK(refuses({.total = -1ns}, "total"));
   CHECK_NOTHROW(retry({.attempts = 1, .initial = 0s, .max = 0s, .factor = 1.0, .total = 0s}));
 }
+
+TEST_CASE("when the budget is used up a retry waits for the longest delay") {
+  FakeContext context;
+  RetryBudget budget{{.ratio = 1, .reserve = 2}};
+  int calls = 0;
+  auto pipeline = failing(calls, retryable("no"),
+                          retry({.attempts = 10, .initial = 1ms, .max = 7s, .factor = 1, .budget = &budget}));
+  Received message{context, message_of("1", "k")};
+  std::vector<Duration> delays;
+  for (int i = 0; i < 4; ++i) {
+    const Result<> result = pipeline(message.delivery);
+    delays.push_back(result.error().retry_after);
+    message.delivery.begin_again();
+  }
+  CHECK(delays[0] < 7s);
+  CHECK(delays[1] < 7s);
+  CHECK(delays[2] == 7s);
+  CHECK(delays[3] == 7s);
+  auto well = detail::compose([](const Delivery&) {} | retry({.budget = &budget}));
+  Received other{context, message_of("2", "k")};
+  CHECK(well(other.delivery));
+  CHECK(pipeline(message.delivery).error().retry_after < 7s);
+}
