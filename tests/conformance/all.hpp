@@ -4,6 +4,7 @@
 #include "delivery.hpp"
 #include "failure.hpp"
 #include "idempotency.hpp"
+#include "letters.hpp"
 #include "lifecycle.hpp"
 #include "order.hpp"
 #include "publish.hpp"
@@ -19,6 +20,7 @@ Suite<F> make_suite() {
   add_delivery_cases(suite);
   add_order_cases(suite);
   add_failure_cases(suite);
+  add_letters_cases(suite);
   add_lifecycle_cases(suite);
   add_replay_cases(suite);
   add_idempotency_cases(suite);

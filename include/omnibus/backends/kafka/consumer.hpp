@@ -36,6 +36,7 @@ class Consumer final : private Callbacks {
       : settings_{std::move(settings)},
         reading_{std::move(reading)},
         logs_{logs},
+        alone_{reading_.spec.group.empty() || reading_.spec.use == Use::look},
         assignment_{reading_.spec.topic},
         feed_{assignment_, reading_.spec},
         later_{publisher, assignment_.topics(), reading_.plan, reading_.spec.group} {}
@@ -78,7 +79,7 @@ class Consumer final : private Callbacks {
   Result<> close(Instant until) {
     if (!client_) return {};
     await_copies(until);
-    const bool committed = reading_.spec.group.empty() || commit_and_wait(until);
+    const bool committed = alone_ || commit_and_wait(until);
     retire_queues();
     const bool left = client_->close(until);
     if (committed && left) return {};
@@ -121,7 +122,7 @@ class Consumer final : private Callbacks {
   }
 
   void join() {
-    if (reading_.spec.group.empty()) return void(read_again_ = Instant::min());
+    if (alone_) return void(read_again_ = Instant::min());
     const Result<> joined = client_->subscribe(assignment_.topics());
     if (!joined) tell(joined.error());
   }
@@ -230,7 +231,7 @@ class Consumer final : private Callbacks {
       rejoin_ = Instant::max();
       join();
     }
-    if (reading_.spec.group.empty() && now >= read_again_) read_all(now);
+    if (alone_ && now >= read_again_) read_all(now);
     if ((sick_ || looks_ > 0) && now >= probe_) probe(now);
     const auto noted = [this, now](const rd_kafka_message_t& problem) { note_problem(problem, now); };
     delivered_ += feed_.turn(*intake_, *client_, noted);
@@ -330,7 +331,7 @@ class Consumer final : private Callbacks {
   }
 
   void commit(Instant now) {
-    if (reading_.spec.group.empty() || now < next_commit_) return;
+    if (alone_ || now < next_commit_) return;
     next_commit_ = now + reading_.commit_interval;
     // With no broker in sight librdkafka would keep it for long, and its end would wait for that.
     if (committing_ || sick_) return;
@@ -361,10 +362,10 @@ class Consumer final : private Callbacks {
     until = smaller(until, smaller(declare_again_, rejoin_));
     if (sick_ || looks_ > 0) until = smaller(until, probe_);
     if (!client_) until = smaller(until, open_again_);
-    if (client_ && reading_.spec.group.empty()) until = smaller(until, read_again_);
+    if (client_ && alone_) until = smaller(until, read_again_);
     // Who does not poll for max.poll.interval.ms, at least six seconds, is put out of the group.
     if (client_) until = smaller(until, now + std::chrono::seconds{1});
-    if (client_ && !reading_.spec.group.empty() && next_commit_ > now && assignment_.needs_commit()) {
+    if (client_ && !alone_ && next_commit_ > now && assignment_.needs_commit()) {
       until = smaller(until, next_commit_);
     }
     later_.wakeup().wait(client_ ? client_->fd() : -1, true, false, until);
@@ -374,6 +375,7 @@ class Consumer final : private Callbacks {
   const Settings settings_;
   const Reading reading_;
   Callbacks& logs_;
+  const bool alone_;  // it joins no group and commits nothing
   std::vector<std::unique_ptr<GroupClient>> retired_;  // while records of theirs are unsettled
   std::unique_ptr<GroupClient> client_;
   Assignment assignment_;  // records go before their client
