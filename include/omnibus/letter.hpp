@@ -48,6 +48,40 @@ struct Letter {
   DeadLetter died() const noexcept { return read_dead_letter(message.headers); }
 };
 
+/// How far a list has come: partitions come in no order, but the letters of each do.
+class LetterCursor {
+ public:
+  /// Takes the next letter of a scan from the beginning. True when it lies before this cursor's place in
+  /// its partition; `seen` has begun empty and goes over the letters from the beginning.
+  bool is_behind(const LetterView& letter, LetterCursor& seen) const {
+    const std::uint64_t number = seen.note(letter);
+    const auto found = places_.find(letter.partition);
+    if (found == places_.end()) return false;
+    // Positions hold when letters have gone in between; where a broker tells none, numbers have to do.
+    const Place& place = found->second;
+    return place.last != Position{} ? letter.position <= place.last : number <= place.letters;
+  }
+  /// The letter is the last one of its partition that has been shown. Returns how many that makes.
+  std::uint64_t note(const LetterView& letter) {
+    Place& place = places_[letter.partition];
+    place.last = letter.position;
+    return ++place.letters;
+  }
+
+ private:
+  struct Place {
+    std::uint64_t letters = 0;
+    Position last{};
+  };
+  std::map<std::int32_t, Place> places_;
+};
+
+/// Some letters, and where the next ones begin.
+struct LetterPage {
+  std::vector<Letter> letters;  ///< fewer than were asked for: these are the last
+  LetterCursor next;
+};
+
 /// True when a letter says where it came from. One that somebody else wrote may not.
 inline bool has_origin(const DeadLetter& died) noexcept { return is_topic_name(died.topic); }
 

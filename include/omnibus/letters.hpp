@@ -81,15 +81,19 @@ class DeadLetters {
     });
   }
 
-  /// A page: `count` letters after the first `skip`. Memory: those of the page.
-  /// Errors: what kept the broker from answering.
-  Result<std::vector<Letter>> list(std::uint64_t skip, std::size_t count, Options options = {}) {
-    std::vector<Letter> page;
+  /// A page of at most `count` letters: the first one, or the one behind another, from its `next`.
+  /// Memory: the letters of the page. Order: that of each partition. A scan: it goes over the letters
+  /// before the page as well. Errors: what kept the broker from answering.
+  Result<LetterPage> list(std::size_t count, const LetterCursor& from = {}, Options options = {}) {
+    LetterPage page{{}, from};
+    LetterCursor seen;
     const LetterReport report = scan(
         [&](const LetterView& letter) {
-          if (page.size() >= count) return false;
-          skip > 0 ? void(--skip) : void(page.emplace_back(letter));
-          return page.size() < count;
+          if (page.letters.size() >= count) return false;
+          if (from.is_behind(letter, seen)) return true;
+          page.letters.emplace_back(letter);
+          page.next.note(letter);
+          return page.letters.size() < count;
         },
         std::move(options));
     if (!report.ending) return report.ending.error();

@@ -105,7 +105,7 @@ class RedisStreams {
     }
     return Consumer{connect_, redis::GroupPlan{spec.topic, group_of(spec), std::move(foreign),
                                                config_.largest_entry, config_.trim,
-                                               config_.shard_bound > 0}};
+                                               config_.shard_bound > 0, spec.use == Use::pick}};
   }
   /// The state of the publishing connection, which is made by the first publish.
   Health health() const { return publisher_.health(); }
