@@ -36,7 +36,6 @@ class Consumer final : private Callbacks {
       : settings_{std::move(settings)},
         reading_{std::move(reading)},
         logs_{logs},
-        alone_{reading_.spec.group.empty() || reading_.spec.use == Use::look},
         assignment_{reading_.spec.topic},
         feed_{assignment_, reading_.spec},
         later_{publisher, assignment_.topics(), reading_.plan, reading_.spec.group} {}
@@ -79,7 +78,7 @@ class Consumer final : private Callbacks {
   Result<> close(Instant until) {
     if (!client_) return {};
     await_copies(until);
-    const bool committed = alone_ || commit_and_wait(until);
+    const bool committed = reading_.alone() || commit_and_wait(until);
     retire_queues();
     const bool left = client_->close(until);
     if (committed && left) return {};
@@ -122,7 +121,7 @@ class Consumer final : private Callbacks {
   }
 
   void join() {
-    if (alone_) return void(read_again_ = Instant::min());
+    if (reading_.alone()) return void(read_again_ = Instant::min());
     const Result<> joined = client_->subscribe(assignment_.topics());
     if (!joined) tell(joined.error());
   }
@@ -231,7 +230,7 @@ class Consumer final : private Callbacks {
       rejoin_ = Instant::max();
       join();
     }
-    if (alone_ && now >= read_again_) read_all(now);
+    if (reading_.alone() && now >= read_again_) read_all(now);
     if ((sick_ || looks_ > 0) && now >= probe_) probe(now);
     const auto noted = [this, now](const rd_kafka_message_t& problem) { note_problem(problem, now); };
     delivered_ += feed_.turn(*intake_, *client_, noted);
@@ -331,7 +330,7 @@ class Consumer final : private Callbacks {
   }
 
   void commit(Instant now) {
-    if (alone_ || now < next_commit_) return;
+    if (reading_.alone() || now < next_commit_) return;
     next_commit_ = now + reading_.commit_interval;
     // With no broker in sight librdkafka would keep it for long, and its end would wait for that.
     if (committing_ || sick_) return;
@@ -362,10 +361,10 @@ class Consumer final : private Callbacks {
     until = smaller(until, smaller(declare_again_, rejoin_));
     if (sick_ || looks_ > 0) until = smaller(until, probe_);
     if (!client_) until = smaller(until, open_again_);
-    if (client_ && alone_) until = smaller(until, read_again_);
+    if (client_ && reading_.alone()) until = smaller(until, read_again_);
     // Who does not poll for max.poll.interval.ms, at least six seconds, is put out of the group.
     if (client_) until = smaller(until, now + std::chrono::seconds{1});
-    if (client_ && !alone_ && next_commit_ > now && assignment_.needs_commit()) {
+    if (client_ && !reading_.alone() && next_commit_ > now && assignment_.needs_commit()) {
       until = smaller(until, next_commit_);
     }
     later_.wakeup().wait(client_ ? client_->fd() : -1, true, false, until);
@@ -375,7 +374,6 @@ class Consumer final : private Callbacks {
   const Settings settings_;
   const Reading reading_;
   Callbacks& logs_;
-  const bool alone_;  // it joins no group and commits nothing
   std::vector<std::unique_ptr<GroupClient>> retired_;  // while records of theirs are unsettled
   std::unique_ptr<GroupClient> client_;
   Assignment assignment_;  // records go before their client

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -58,7 +57,14 @@ class Unfinished {
 
   /// True when the group has not finished this entry.
   bool contains(Position id) const {
-    return id > delivered_ || std::binary_search(pending_.begin(), pending_.end(), id);
+    if (id > delivered_) return true;
+    std::size_t begin = 0;
+    std::size_t end = pending_.size();
+    while (begin < end) {
+      const std::size_t middle = begin + (end - begin) / 2;
+      pending_[middle] < id ? begin = middle + 1 : end = middle;
+    }
+    return begin < pending_.size() && pending_[begin] == id;
   }
 
  private:
