@@ -180,11 +180,12 @@ class LetterPass final : private Intake {
     return !has_open_flight(partition);
   }
   void report(const Error* problem) override {
-    last_news_ = clock_.now();
+    const Instant now = clock_.now();
     if (problem == nullptr) {
+      if (problem_) last_news_ = now;
       problem_.reset();
     } else {
-      if (!problem_) unregistered_since_ = last_news_;
+      if (!problem_) unregistered_since_ = now;
       problem_ = *problem;
     }
   }

@@ -37,7 +37,9 @@ inline constexpr std::string_view letters_group = "omnibus.letters";
 /// Redriving publishes the message that a letter was made of to the topic where it came from, for all of
 /// that topic's groups, with id, type, key, payload, time and headers as they were and the header
 /// `omnibus-redriven`; its attempts count from one again. The letter is settled when the broker has
-/// confirmed that: at least once. Order: letters of one key are redriven in their order.
+/// confirmed that: at least once. A redrive that is killed repeats what it had not settled: at most
+/// `window` letters, and on Kafka those of the last `commit_interval`.
+/// Order: letters of one key are redriven in their order.
 /// Of letters that are left, each backend holds the place: on Kafka in the group's commit, up to 24,000
 /// letters behind the first one that is left in a partition (what is redriven farther behind may come
 /// twice); on RabbitMQ up to 65,535 in a queue are passed by, and those behind them not seen.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <omnibus/letter_pass.hpp>
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <string>
@@ -79,7 +80,7 @@ struct ScriptConsumer {
     }
     it.most_unsettled = std::max(it.most_unsettled, it.delivered - it.settled.size());
     const Instant now = it.clock.now();
-    if (!any && until > now) it.clock.advance(until - now);
+    if (!any && until > now) it.clock.advance(std::min<Duration>(until - now, 500ms));
   }
   void settle(std::span<const Settlement> settlements) {
     script->settled.insert(script->settled.end(), settlements.begin(), settlements.end());
@@ -323,6 +324,32 @@ TEST_CASE("what is taken away is given back, and what is under way has its time"
     }
   };
   CHECK(redrive(script).done == 3);
+}
+
+TEST_CASE("what has not started when it is taken away is given back") {
+  Script script;
+  for (const char* each : {"a", "b", "c"}) script.add(each, each);
+  script.partitions = {0, 1, 0};
+  int polls = 0;
+  script.at_poll = [&](Intake& intake) {
+    intake.report(nullptr);
+    if (++polls == 2) CHECK_FALSE(intake.revoke(0, Instant::min()));  // a is under way, c waits
+  };
+  CHECK(redrive(script, {.per_second = 1}).done == 2);
+  CHECK(script.kind_of(2) == Kind::done);
+  CHECK(script.kind_of(3) == Kind::release);
+}
+
+TEST_CASE("a letter that does not say where it came from is left, and its key goes on") {
+  Script script;
+  script.add("foreign", "k", "");
+  script.add("a", "k");
+  const LetterReport report = redrive(script);
+  CHECK(report.ending);
+  CHECK(report.without_origin == 1);
+  CHECK(report.done == 1);
+  CHECK(script.kind_of(1) == Kind::release);
+  CHECK(script.published.size() == 1);
 }
 
 TEST_CASE("an end that the broker did not confirm is told") {
