@@ -31,13 +31,16 @@ inline constexpr std::string_view group = "omnibus-dead-group";
 inline constexpr std::string_view partition = "omnibus-dead-partition";
 inline constexpr std::string_view position = "omnibus-dead-position";
 inline constexpr std::string_view attempts = "omnibus-dead-attempts";
-inline constexpr std::string_view time = "omnibus-dead-time";
+inline constexpr std::string_view time = "omnibus-dead-time";              ///< of the last failure
+inline constexpr std::string_view first_time = "omnibus-dead-first-time";  ///< of the first
 inline constexpr std::string_view cut = "omnibus-dead-cut";  ///< how many headers did not fit
 }  // namespace dead_header
 
 /// The dead letter of a delivery: id, type, key, payload, time and headers as they were, and what
-/// happened in headers of its own, which replace those of an earlier life. A pure function.
-inline Message make_dead_letter(const Delivery& delivery, const Error& error, Time now) {
+/// happened in headers of its own, which replace those of an earlier life. `tried_for` is how long ago the
+/// first attempt failed. A pure function.
+inline Message make_dead_letter(const Delivery& delivery, const Error& error, Time now,
+                                Duration tried_for = {}) {
   constexpr std::size_t longest_reason = 2048;
   Message dead{delivery.view()};
   dead.headers = {};
@@ -46,7 +49,10 @@ inline Message make_dead_letter(const Delivery& delivery, const Error& error, Ti
   }
   const auto reason = [](const Error& what) { return what.context.substr(0, longest_reason); };
   const Error& first = delivery.history() ? delivery.history()->first_error : error;
-  const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch());
+  const auto ms = [](Time time) {
+    using std::chrono::milliseconds;
+    return std::to_string(std::chrono::duration_cast<milliseconds>(time.time_since_epoch()).count());
+  };
   std::string position = std::to_string(delivery.position().major);
   if (delivery.position().minor != 0) {
     position.append("-").append(std::to_string(delivery.position().minor));
@@ -60,7 +66,8 @@ inline Message make_dead_letter(const Delivery& delivery, const Error& error, Ti
       .add(dead_header::partition, std::to_string(delivery.partition()))
       .add(dead_header::position, position)
       .add(dead_header::attempts, std::to_string(delivery.attempts_made()))
-      .add(dead_header::time, std::to_string(since.count()));
+      .add(dead_header::time, ms(now))
+      .add(dead_header::first_time, ms(now - tried_for));
   return dead;
 }
 
@@ -75,6 +82,8 @@ struct DeadLetter {
   std::string_view partition;
   std::string_view position;
   std::uint32_t attempts = 0;
+  Time time{};        ///< of the last failure
+  Time first_time{};  ///< of the first
 };
 
 /// Reads the headers that `make_dead_letter` wrote; what is missing is empty. A pure function.
@@ -83,8 +92,19 @@ inline DeadLetter read_dead_letter(HeadersView headers) noexcept {
                   headers.get(dead_header::reason),    headers.get(dead_header::first_reason),
                   headers.get(dead_header::topic),     headers.get(dead_header::group),
                   headers.get(dead_header::partition), headers.get(dead_header::position)};
-  const std::string_view attempts = headers.get(dead_header::attempts);
-  std::from_chars(attempts.data(), attempts.data() + attempts.size(), dead.attempts);
+  const auto read = [headers](std::string_view name, auto number) noexcept {
+    const std::string_view text = headers.get(name);
+    std::from_chars(text.data(), text.data() + text.size(), number);
+    return number;
+  };
+  const auto time = [read](std::string_view name) noexcept {
+    constexpr std::int64_t last = 9'000'000'000'000;  // of what nanoseconds in 64 bits can say
+    const std::int64_t ms = read(name, std::int64_t{0});
+    return Time{std::chrono::milliseconds{ms < 0 || ms > last ? 0 : ms}};
+  };
+  dead.attempts = read(dead_header::attempts, std::uint32_t{0});
+  dead.time = time(dead_header::time);
+  dead.first_time = time(dead_header::first_time);
   return dead;
 }
 
@@ -119,7 +139,9 @@ inline bool cut_headers(Message& dead) {
 /// delivery.
 inline Result<> bury(Delivery& delivery, const Error& error, const std::string& topic) {
   DeliveryContext& context = delivery.context();
-  Message dead = make_dead_letter(delivery, error, context.clock().wall());
+  const Delivery::History* past = delivery.history();
+  const Duration tried_for = past ? context.clock().now() - past->first_failure : Duration{};
+  Message dead = make_dead_letter(delivery, error, context.clock().wall(), tried_for);
   Result<Receipt> sent = context.publish(topic, dead.view());
   if (!sent && sent.error().code == Errc::too_large && cut_headers(dead)) {
     sent = context.publish(topic, dead.view());

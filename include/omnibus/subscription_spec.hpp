@@ -33,6 +33,13 @@ enum class Order : std::uint8_t {
   relaxed,  ///< the broker delivers the failed message again later; order is given up
 };
 
+/// What a consumer does with what it gets.
+enum class Use : std::uint8_t {
+  handle,  ///< settles all of it, sooner or later
+  pick,    ///< settles some: what it releases stays aside, for whoever comes after this consumer
+  look,    ///< takes nothing: it sees what the group has not finished, and settling tells nobody
+};
+
 /// What a subscription wants of the broker.
 struct SubscriptionSpec {
   std::string topic;
@@ -40,7 +47,8 @@ struct SubscriptionSpec {
   Start start;
   Order order = Order::strict;
   std::size_t window = 0;            ///< messages that may be unsettled at once
-  std::vector<std::string> outputs;  ///< topics the pipeline may publish to, dead letters above all
+  std::vector<std::string> outputs{};  ///< topics the pipeline may publish to, dead letters above all
+  Use use = Use::handle;
 };
 
 }  // namespace omnibus

@@ -5,6 +5,7 @@
 #include "failure.hpp"
 #include "flow.hpp"
 #include "idempotency.hpp"
+#include "letters.hpp"
 #include "lifecycle.hpp"
 #include "order.hpp"
 #include "publish.hpp"
@@ -21,6 +22,7 @@ Suite<F> make_suite() {
   add_delivery_cases(suite);
   add_order_cases(suite);
   add_failure_cases(suite);
+  add_letters_cases(suite);
   add_lifecycle_cases(suite);
   add_replay_cases(suite);
   add_idempotency_cases(suite);

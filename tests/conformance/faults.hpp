@@ -50,6 +50,7 @@ enum class Fault {
   merge_groups,            ///< all groups are one
   split_groups,            ///< every member is a group of its own
   ignore_start,            ///< every subscription starts at the earliest message
+  look_and_take,           ///< who only looks is a member like any other
   never_registered,        ///< does not say when it is registered
   always_registered,       ///< does not say when it is not
 };
@@ -81,6 +82,7 @@ constexpr std::string_view to_string(Fault fault) noexcept {
                                         "merge_groups",
                                         "split_groups",
                                         "ignore_start",
+                                        "look_and_take",
                                         "never_registered",
                                         "always_registered"};
   return names[static_cast<std::size_t>(fault)];

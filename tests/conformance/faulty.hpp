@@ -288,6 +288,9 @@ class Faulty {
       case Fault::ignore_start:
         spec.start = {};
         break;
+      case Fault::look_and_take:
+        spec.use = ob::Use::handle;
+        break;
       default:
         break;
     }

@@ -25,6 +25,7 @@ struct KafkaFixture {
 
   std::chrono::milliseconds deadline = std::chrono::seconds{60};
   std::size_t scale = 1000;
+  static constexpr std::chrono::seconds takeover{6};  ///< until what a dead member held comes again
   std::uint64_t seed = 1;
   std::shared_ptr<Sabotage> sabotage = std::make_shared<Sabotage>(Fault::none);
 

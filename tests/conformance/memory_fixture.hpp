@@ -23,6 +23,7 @@ struct MemoryFixture {
   Fault fault = Fault::none;
   std::chrono::milliseconds deadline = std::chrono::seconds{20};
   std::size_t scale = 2000;
+  static constexpr std::chrono::seconds takeover{0};  ///< until what a dead member held comes again
   std::uint64_t seed = 1;
   std::shared_ptr<Sabotage> sabotage = std::make_shared<Sabotage>(fault);
   int number = next_number();

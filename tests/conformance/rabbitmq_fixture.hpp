@@ -29,6 +29,7 @@ struct RabbitMqFixture {
 
   std::chrono::milliseconds deadline = std::chrono::seconds{30};
   std::size_t scale = 1000;
+  static constexpr std::chrono::seconds takeover{0};  ///< until what a dead member held comes again
   std::uint64_t seed = 1;
   std::shared_ptr<Sabotage> sabotage = std::make_shared<Sabotage>(Fault::none);
 

@@ -29,6 +29,7 @@
 // and, where it can, what selects further cases:
 //
 //     void crash(EventBus<Backend>&);                   // its consumers die without a word
+//     std::chrono::seconds takeover;                    // until what they held comes again
 //     void answer(std::string topic, Errc, int times);  // the next publishes there end like this
 //     std::size_t answered(std::string topic);          // how many have ended like this
 //     Backend::Config small_config(std::string group);  // a broker with a window of 64 KiB

@@ -25,7 +25,7 @@ TEST_CASE("a dead letter is the message as it was, and its story in headers of i
   received.delivery.mark_attempted();
   (void)received.delivery.remember(retryable("the first time"), context.time.now());
   const Error error{Errc::handler_failed, false, "handle", "the last time"};
-  const Message dead = make_dead_letter(received.delivery, error, Time{1'700'000'123'456ms});
+  const Message dead = make_dead_letter(received.delivery, error, Time{1'700'000'123'456ms}, 23'456ms);
 
   const Message before = original();
   CHECK(dead.id == before.id);
@@ -47,7 +47,8 @@ TEST_CASE("a dead letter is the message as it was, and its story in headers of i
   CHECK(headers.get("omnibus-dead-position") == "17");
   CHECK(headers.get("omnibus-dead-attempts") == "3");
   CHECK(headers.get("omnibus-dead-time") == "1700000123456");
-  CHECK(headers.size() == 3 + 10);
+  CHECK(headers.get("omnibus-dead-first-time") == "1700000100000");
+  CHECK(headers.size() == 3 + 11);
 }
 
 TEST_CASE("what was written about an earlier death is replaced, not repeated") {
@@ -92,7 +93,7 @@ TEST_CASE("cut headers are counted, and the dead letter keeps its story") {
   Message dead = make_dead_letter(received.delivery, permanent("no"), Time{});
   CHECK(cut_headers(dead));
   CHECK(dead.headers.get("omnibus-dead-cut") == "3");
-  CHECK(dead.headers.size() == 10 + 1);
+  CHECK(dead.headers.size() == 11 + 1);
   CHECK(read_dead_letter(dead.headers).reason == "no");
   CHECK(dead.payload == original().payload);
 
@@ -100,7 +101,7 @@ TEST_CASE("cut headers are counted, and the dead letter keeps its story") {
   Message second = make_dead_letter(again.delivery, permanent("no"), Time{});
   CHECK_FALSE(second.headers.contains("omnibus-dead-cut"));  // nothing of this one was
   CHECK_FALSE(cut_headers(second));
-  CHECK(second.headers.size() == 10);
+  CHECK(second.headers.size() == 11);
 }
 
 TEST_CASE("a dead letter that is too large with its headers is written without them") {
@@ -159,7 +160,7 @@ TEST_CASE("read_dead_letter reads what make_dead_letter wrote") {
   Received received{context, original(), 6};
   received.delivery.mark_attempted();
   const Error error{Errc::decode_failed, false, "decode order.placed", "not JSON"};
-  const Message dead = make_dead_letter(received.delivery, error, Time{});
+  const Message dead = make_dead_letter(received.delivery, error, Time{90s}, 30s);
   const DeadLetter read = read_dead_letter(dead.headers);
   CHECK(read.code == "decode_failed");
   CHECK(read.operation == "decode order.placed");
@@ -170,6 +171,18 @@ TEST_CASE("read_dead_letter reads what make_dead_letter wrote") {
   CHECK(read.partition == "3");
   CHECK(read.position == "17");
   CHECK(read.attempts == 7);
+  CHECK(read.time == Time{90s});
+  CHECK(read.first_time == Time{60s});
+}
+
+TEST_CASE("a dead letter says when the first attempt failed") {
+  FakeContext context;
+  Received received{context, original()};
+  (void)received.delivery.remember(retryable("the first time"), context.time.now());
+  context.time.advance(5min);
+  REQUIRE(bury(received.delivery, permanent("the last time"), "dlq"));
+  const DeadLetter read = read_dead_letter(context.sent[0].message.headers);
+  CHECK(read.time - read.first_time == 5min);
 }
 
 TEST_CASE("read_dead_letter takes any headers") {
@@ -179,6 +192,10 @@ TEST_CASE("read_dead_letter takes any headers") {
     const Headers headers{{"omnibus-dead-attempts", attempts}};
     CHECK(read_dead_letter(headers).attempts == 0);
   }
+  for (const char* time : {"", "x", "-1", "9000000000001", "9223372036854775807", "99999999999999999999"}) {
+    CHECK(read_dead_letter(Headers{{"omnibus-dead-time", time}}).time == Time{});
+  }
+  CHECK(read_dead_letter(Headers{{"omnibus-dead-time", "9000000000000"}}).time > Time{});
 }
 
 TEST_CASE("the dead-letter topic is named after topic and group") {

@@ -97,14 +97,15 @@ class RedisStreams {
     if (const RedisExisting* there = existing(spec.topic)) {
       foreign = {there->payload_field, there->key_field};
     }
-    if (spec.group.empty()) {
+    if (spec.group.empty() || spec.use == Use::look) {
       require(spec.order != Order::relaxed, "a reader without a group cannot be relaxed");
       return Consumer{connect_, redis::LogPlan{spec.topic, keys_of(spec.topic), spec.start,
-                                               std::move(foreign), config_.largest_entry}};
+                                               std::move(foreign), config_.largest_entry,
+                                               spec.group}};
     }
     return Consumer{connect_, redis::GroupPlan{spec.topic, group_of(spec), std::move(foreign),
                                                config_.largest_entry, config_.trim,
-                                               config_.shard_bound > 0}};
+                                               config_.shard_bound > 0, spec.use == Use::pick}};
   }
   /// The state of the publishing connection, which is made by the first publish.
   Health health() const { return publisher_.health(); }

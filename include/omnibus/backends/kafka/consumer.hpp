@@ -78,7 +78,7 @@ class Consumer final : private Callbacks {
   Result<> close(Instant until) {
     if (!client_) return {};
     await_copies(until);
-    const bool committed = reading_.spec.group.empty() || commit_and_wait(until);
+    const bool committed = reading_.alone() || commit_and_wait(until);
     retire_queues();
     const bool left = client_->close(until);
     if (committed && left) return {};
@@ -121,7 +121,7 @@ class Consumer final : private Callbacks {
   }
 
   void join() {
-    if (reading_.spec.group.empty()) return void(read_again_ = Instant::min());
+    if (reading_.alone()) return void(read_again_ = Instant::min());
     const Result<> joined = client_->subscribe(assignment_.topics());
     if (!joined) tell(joined.error());
   }
@@ -230,7 +230,7 @@ class Consumer final : private Callbacks {
       rejoin_ = Instant::max();
       join();
     }
-    if (reading_.spec.group.empty() && now >= read_again_) read_all(now);
+    if (reading_.alone() && now >= read_again_) read_all(now);
     if ((sick_ || looks_ > 0) && now >= probe_) probe(now);
     const auto noted = [this, now](const rd_kafka_message_t& problem) { note_problem(problem, now); };
     delivered_ += feed_.turn(*intake_, *client_, noted);
@@ -330,7 +330,7 @@ class Consumer final : private Callbacks {
   }
 
   void commit(Instant now) {
-    if (reading_.spec.group.empty() || now < next_commit_) return;
+    if (reading_.alone() || now < next_commit_) return;
     next_commit_ = now + reading_.commit_interval;
     // With no broker in sight librdkafka would keep it for long, and its end would wait for that.
     if (committing_ || sick_) return;
@@ -361,10 +361,10 @@ class Consumer final : private Callbacks {
     until = smaller(until, smaller(declare_again_, rejoin_));
     if (sick_ || looks_ > 0) until = smaller(until, probe_);
     if (!client_) until = smaller(until, open_again_);
-    if (client_ && reading_.spec.group.empty()) until = smaller(until, read_again_);
+    if (client_ && reading_.alone()) until = smaller(until, read_again_);
     // Who does not poll for max.poll.interval.ms, at least six seconds, is put out of the group.
     if (client_) until = smaller(until, now + std::chrono::seconds{1});
-    if (client_ && !reading_.spec.group.empty() && next_commit_ > now && assignment_.needs_commit()) {
+    if (client_ && !reading_.alone() && next_commit_ > now && assignment_.needs_commit()) {
       until = smaller(until, next_commit_);
     }
     later_.wakeup().wait(client_ ? client_->fd() : -1, true, false, until);

@@ -31,6 +31,9 @@ struct Reading {
   Duration session_timeout{};
   Duration commit_interval{};
   Duration drain_timeout{};
+
+  /// True for one that joins no group and commits nothing.
+  bool alone() const noexcept { return spec.group.empty() || spec.use == Use::look; }
 };
 
 /// One consumer. Thread safety: one thread at a time.

@@ -124,6 +124,12 @@ class Topic {
     }
     return group;
   }
+  /// The group of this name; nullptr when there is none.
+  std::shared_ptr<GuardedGroup> find_group(const std::string& name) const {
+    std::lock_guard lock{mutex_};
+    const auto found = groups_.find(name);
+    return found != groups_.end() ? found->second : nullptr;
+  }
   /// Forgets a reader's group.
   void forget(const std::string& name) {
     std::lock_guard lock{mutex_};

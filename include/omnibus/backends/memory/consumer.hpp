@@ -29,7 +29,9 @@ class Consumer {
         clock_{broker_->clock()},
         topic_{broker_->topic(spec.topic)},
         topic_name_{spec.topic},
-        reader_{spec.group.empty()},
+        reader_{spec.group.empty() || spec.use == Use::look},
+        picks_{spec.use == Use::pick},
+        looked_at_{reader_ ? topic_.find_group(spec.group) : nullptr},
         group_name_{reader_ ? reader_name() : spec.group},
         group_{topic_.group(group_name_, spec.start, start_lost_)} {
     topic_.watch(sleeper_);
@@ -113,12 +115,23 @@ class Consumer {
       self_.last = record;
       std::uint32_t attempts = 0;
       if (!group.take(self_, *record, attempts)) continue;
+      if (is_finished(record->position)) {
+        group.done(self_, *record);
+        continue;
+      }
       intake.deliver({&record->message, topic_name_, group.partition_of(*record),
                       {record->position, 0}, attempts,
                       reinterpret_cast<std::uint64_t>(record)});
       any = true;
     }
     return any;
+  }
+
+  /// True when the group that is only looked at has finished it.
+  bool is_finished(std::uint64_t position) const {
+    if (!looked_at_) return false;
+    std::lock_guard lock{looked_at_->mutex};
+    return looked_at_->group.is_done(position);
   }
 
   bool read_later(Intake& intake) {
@@ -163,6 +176,8 @@ class Consumer {
   }
 
   void settle_one(const Settlement& settlement) {
+    // What a picking consumer gives back would come to it again at once: it is free when this one leaves.
+    if (picks_ && settlement.kind == Settlement::Kind::release) return;
     if ((settlement.token & later_bit) != 0) return settle_later(settlement);
     Group& group = group_->group;
     const auto& record = *reinterpret_cast<const Record*>(settlement.token);
@@ -212,6 +227,8 @@ class Consumer {
   Topic& topic_;
   const std::string topic_name_;
   const bool reader_;
+  const bool picks_;
+  const std::shared_ptr<GuardedGroup> looked_at_;
   const std::string group_name_;
   bool start_lost_ = false;
   const std::shared_ptr<GuardedGroup> group_;

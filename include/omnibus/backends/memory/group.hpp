@@ -45,6 +45,13 @@ class Group {
   /// Everything below is done.
   std::uint64_t watermark() const noexcept { return watermark_; }
 
+  /// True when the record of this position is done.
+  bool is_done(std::uint64_t position) const noexcept {
+    if (position < watermark_) return true;
+    const auto index = static_cast<std::size_t>(position - watermark_);
+    return index < states_.size() && states_[index].done;
+  }
+
   void join(Member& member) {
     rewind(member);
     members_.push_back(&member);

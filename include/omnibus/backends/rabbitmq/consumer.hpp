@@ -59,7 +59,8 @@ class Consumer {
         continue;
       }
       // What is given back stays unacknowledged: its channel is about to be closed.
-      if (current) held.shard->settle(held.tag, each.kind == Settlement::Kind::done);
+      const bool done = each.kind == Settlement::Kind::done && !source_.looks;
+      if (current) held.shard->settle(held.tag, done);
       shards_.give_back(held);
     }
   }

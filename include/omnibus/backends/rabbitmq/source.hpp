@@ -103,6 +103,7 @@ struct Source {
   std::string later_name = {};           ///< what delay queues are named after
   std::size_t prefetch = 1;              ///< for each queue
   bool is_log = false;
+  bool looks = false;                    ///< nothing is acknowledged
   LogCursor cursor = {};
 };
 
@@ -111,6 +112,9 @@ namespace sources {
 /// What each shard queue hands out at once. The same for every member, because quorum queues keep the
 /// order of what comes back to them only if the next consumer takes all of it at once.
 inline constexpr std::size_t shard_prefetch = 256;
+/// What one hands out to those who leave messages unacknowledged, until they have seen all. The protocol
+/// has no larger number.
+inline constexpr std::size_t picking_prefetch = 65535;
 
 /// For queues of which a window decides: at most what a quorum queue hands out
 /// (rabbitmq.com/docs/quorum-queues).
@@ -134,7 +138,8 @@ inline Source group(const SubscriptionSpec& spec, const Shape& shape) {
   for (std::int32_t shard = 0; shard < shape.shards; ++shard) {
     source.queues.push_back(shard_queue(spec.topic, spec.group, shard));
   }
-  source.prefetch = shard_prefetch;
+  source.prefetch = spec.use == Use::handle ? shard_prefetch : picking_prefetch;
+  source.looks = spec.use == Use::look;
   if (spec.start.from == Start::From::earliest) {
     source.held = held_queue(spec.topic);
     source.queues.push_back(source.held);

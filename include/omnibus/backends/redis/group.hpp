@@ -35,6 +35,7 @@ struct GroupPlan {
   std::size_t largest_entry = 0;
   bool trim = false;     ///< remove what every group has finished
   bool bounded = false;  ///< entries may be dropped unread
+  bool picks = false;    ///< some messages are settled, and others left for the next owner
 };
 
 }  // namespace omnibus::redis

@@ -34,7 +34,7 @@ class GroupConsumer final : private Arrivals, private TurnEvents {
  public:
   GroupConsumer(const ConnectOptions& connect, GroupPlan plan)
       : plan_{std::move(plan)},
-        shards_{plan_.topic, plan_.group},
+        shards_{plan_.topic, plan_.group, plan_.picks},
         gatherer_{shards_.pool(), *this, plan_.foreign, plan_.largest_entry},
         turn_{plan_.group, shards_.all(), gatherer_, *this},
         dialer_{connect, [this] { wakeup_.ring(); }},

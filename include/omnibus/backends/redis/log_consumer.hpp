@@ -20,10 +20,12 @@
 #include <omnibus/backends/redis/keys.hpp>
 #include <omnibus/backends/redis/log_cursor.hpp>
 #include <omnibus/backends/redis/reporter.hpp>
+#include <omnibus/backends/redis/unfinished.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/wakeup.hpp>
 
-// A reader without a group: it reads all streams of a topic from somewhere on, and leaves no trace.
+// A reader without a group: it reads all streams of a topic from somewhere on, or what a group has not
+// finished of them, and leaves no trace.
 
 namespace omnibus::redis {
 
@@ -34,6 +36,7 @@ struct LogPlan {
   Start start;
   ForeignFields foreign{};
   std::size_t largest_entry = 0;
+  std::string group{};  ///< where there is one, only what it has not finished is wanted
 };
 
 /// Thread safety: one thread, the dispatcher's, but for `wake`.
@@ -42,6 +45,7 @@ class LogConsumer final : private Arrivals, private Replies {
   LogConsumer(const ConnectOptions& connect, LogPlan plan)
       : plan_{std::move(plan)},
         cursors_(make_cursors(plan_)),
+        unfinished_(plan_.group.empty() ? 0 : cursors_.size(), Unfinished{plan_.group}),
         gatherer_{pool_, *this, plan_.foreign, plan_.largest_entry},
         dialer_{connect, [this] { wakeup_.ring(); }} {}
   LogConsumer(const LogConsumer&) = delete;
@@ -76,7 +80,7 @@ class LogConsumer final : private Arrivals, private Replies {
  private:
   static constexpr std::size_t at_once = 256;  ///< entries of a stream
 
-  enum class Kind : std::uint8_t { nothing, info, read, move };
+  enum class Kind : std::uint8_t { nothing, info, groups, pending, read, move };
   struct Awaited {
     Kind kind = Kind::nothing;
     std::size_t stream = 0;
@@ -102,7 +106,17 @@ class LogConsumer final : private Arrivals, private Replies {
     for (std::size_t i = 0; i < cursors_.size(); ++i) {
       append_command(connection_->out(), "XINFO", "STREAM", plan_.keys.streams[i]);
       awaited_.push_back({Kind::info, i});
+      if (plan_.group.empty()) continue;
+      unfinished_[i].begin();
+      append_command(connection_->out(), "XINFO", "GROUPS", plan_.keys.streams[i]);
+      awaited_.push_back({Kind::groups, i});
+      ask_for_pending(i);
     }
+  }
+  void ask_for_pending(std::size_t stream) {
+    append_command(connection_->out(), "XPENDING", plan_.keys.streams[stream], plan_.group,
+                   unfinished_[stream].next(), "+", Unfinished::page);
+    awaited_.push_back({Kind::pending, stream});
   }
 
   void tell(const Error& problem) { reporter_.tell(intake_, problem); }
@@ -178,6 +192,8 @@ class LogConsumer final : private Arrivals, private Replies {
         part.kind == Part::Kind::integer ? cursors_[awaited.stream].info(part.index, part.number)
                                          : cursors_[awaited.stream].info(part.index, part.text);
         return;
+      case Kind::groups: return unfinished_[awaited.stream].group_part(part);
+      case Kind::pending: return unfinished_[awaited.stream].pending_part(part);
       case Kind::read: return gatherer_.streams_part(part, 0);
       case Kind::move:
         if (part.kind == Part::Kind::integer && part.number >= 0) {
@@ -192,6 +208,9 @@ class LogConsumer final : private Arrivals, private Replies {
     if (awaited_.empty()) return;
     const Awaited awaited = awaited_.front();
     awaited_.pop_front();
+    if (awaited.kind == Kind::pending && unfinished_[awaited.stream].more()) {
+      return ask_for_pending(awaited.stream);
+    }
     if (awaited.kind == Kind::info && cursors_[awaited.stream].begin()) {
       const Error lost =
           Error::make(Errc::position_lost, "subscribe " + plan_.topic,
@@ -206,8 +225,11 @@ class LogConsumer final : private Arrivals, private Replies {
       move_at_ = Instant::max();
       return;
     }
-    // There is no stream yet: nothing to know of it.
-    if (awaited.kind == Kind::info && part.text.find("no such key") != std::string_view::npos) return;
+    // There is no stream yet, or no group: nothing to know of it.
+    const bool asked = awaited.kind == Kind::info || awaited.kind == Kind::groups ||
+                       awaited.kind == Kind::pending;
+    if (asked && part.text.find("no such key") != std::string_view::npos) return;
+    if (asked && part.text.starts_with("NOGROUP")) return;
     retry_at_ = now_ + std::chrono::milliseconds{500};
     const Error problem = server_error(part.text, "read");
     tell(problem);
@@ -223,9 +245,10 @@ class LogConsumer final : private Arrivals, private Replies {
     return -1;
   }
   void arrived(Held& held) override {
-    if (!cursors_[held.shard].wants(held.entry.id(), held.entry.message().time)) {
-      return pool_.give_back(held);
-    }
+    const Position id = held.entry.id();
+    const bool wanted = cursors_[held.shard].wants(id, held.entry.message().time) &&
+                        (unfinished_.empty() || unfinished_[held.shard].contains(id));
+    if (!wanted) return pool_.give_back(held);
     if (waiting_.empty() && intake_ != nullptr && intake_->room() > 0) return deliver(held);
     waiting_.push_back(&held);
   }
@@ -263,6 +286,7 @@ class LogConsumer final : private Arrivals, private Replies {
   Reporter reporter_{plan_.topic};
   omnibus::detail::Wakeup wakeup_;
   std::vector<LogCursor> cursors_;
+  std::vector<Unfinished> unfinished_;  // of the group, by stream; empty without one
   HeldPool pool_;
   Gatherer gatherer_;
   std::unique_ptr<Connection> connection_;

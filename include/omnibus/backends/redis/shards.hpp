@@ -24,7 +24,9 @@ namespace omnibus::redis {
 /// Thread safety: one thread at a time.
 class Shards {
  public:
-  Shards(std::string topic, const Group& group) : topic_{std::move(topic)} {
+  /// `picks`: what is given back stays aside, for the next owner.
+  Shards(std::string topic, const Group& group, bool picks = false)
+      : topic_{std::move(topic)}, picks_{picks} {
     for (std::size_t i = 0; i < group.keys.streams.size(); ++i) {
       all_.emplace_back(group.keys.streams[i], group.keys.later(i, group.name));
     }
@@ -88,7 +90,8 @@ class Shards {
   void go_on_draining() {
     for (std::size_t i = 0; i < all_.size(); ++i) {
       // What was given back of a shard that is ours is read again by whoever takes it next: us, perhaps.
-      if (all_[i].reads() && !all_[i].returned.empty() && intake_->room() > 0) drain(i);
+      const bool again = !picks_ && !all_[i].returned.empty();
+      if (again && all_[i].reads() && intake_->room() > 0) drain(i);
       if (all_[i].state() != Shard::State::draining) continue;
       (void)intake_->revoke(static_cast<std::int32_t>(i), Instant::min());
     }
@@ -176,6 +179,7 @@ class Shards {
   }
 
   const std::string topic_;
+  const bool picks_;
   std::vector<Shard> all_;
   HeldPool pool_;
   Merge merge_;

@@ -67,8 +67,9 @@ struct Bench {
     memory.submit("orders", {&outgoing, 1}, {10s, false});
     return result;
   }
-  memory::Consumer consume(Start start = {}, std::string group = "g") {
+  memory::Consumer consume(Start start = {}, std::string group = "g", Use use = Use::handle) {
     SubscriptionSpec spec;
+    spec.use = use;
     spec.topic = "orders";
     spec.group = std::move(group);
     spec.start = std::move(start);
@@ -357,6 +358,51 @@ TEST_CASE("a reader without a group starts anew each time and leaves nothing beh
     settle(reader, intake.all[0].token);
     CHECK(intake.take() == Ids{"a"});
   }
+}
+
+TEST_CASE("what a picking consumer gives back stays aside until it leaves, and then comes in order") {
+  Bench bench;
+  for (const char* each : {"1", "2", "3"}) CHECK(bench.publish(each));
+  {
+    auto picks = bench.consume({}, "g", Use::pick);
+    FakeIntake intake;
+    picks.poll(intake, Instant::min());
+    REQUIRE(intake.all.size() == 3);
+    settle(picks, intake.all[0].token, Kind::release);
+    settle(picks, intake.all[1].token);
+    settle(picks, intake.all[2].token, Kind::release);
+    intake.all.clear();
+    CHECK(bench.publish("4"));
+    CHECK(look(picks, intake) == Ids{"4"});
+  }
+  auto next = bench.consume();
+  FakeIntake intake;
+  CHECK(look(next, intake) == Ids{"1", "3", "4"});
+}
+
+TEST_CASE("a consumer that looks sees what its group has not finished, and takes nothing") {
+  Bench bench;
+  for (const char* each : {"1", "2", "3", "4"}) CHECK(bench.publish(each));
+  const auto seen = [&] {
+    auto looks = bench.consume({}, "g", Use::look);
+    FakeIntake intake;
+    looks.poll(intake, Instant::min());
+    for (const Incoming& each : intake.all) settle(looks, each.token);
+    return intake.take();
+  };
+  CHECK(seen() == Ids{"1", "2", "3", "4"});  // there is no group
+  auto member = bench.consume();
+  FakeIntake intake;
+  intake.most = 3;
+  member.poll(intake, Instant::min());
+  settle(member, intake.all[0].token);
+  settle(member, intake.all[2].token);
+  CHECK(seen() == Ids{"2", "4"});
+  CHECK(seen() == Ids{"2", "4"});
+  settle(member, intake.all[1].token);
+  intake.all.clear();
+  intake.most = 10;
+  CHECK(look(member, intake) == Ids{"4"});
 }
 
 TEST_CASE("a start that the log no longer holds is reported") {

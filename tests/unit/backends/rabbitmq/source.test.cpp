@@ -201,6 +201,19 @@ TEST_CASE("rabbitmq: what the subscription of a group reads") {
   CHECK(newest.held.empty());
 }
 
+TEST_CASE("rabbitmq: who leaves messages is handed out all that the protocol has a number for") {
+  SubscriptionSpec spec;
+  spec.topic = "orders.dlq";
+  spec.group = "letters";
+  CHECK_FALSE(sources::group(spec, {}).looks);
+  spec.use = Use::pick;
+  CHECK(sources::group(spec, {}).prefetch == 65535);
+  CHECK_FALSE(sources::group(spec, {}).looks);
+  spec.use = Use::look;
+  CHECK(sources::group(spec, {}).prefetch == 65535);
+  CHECK(sources::group(spec, {}).looks);
+}
+
 TEST_CASE("rabbitmq: what a reader of a log reads, whatever the shape says") {
   SubscriptionSpec spec;
   spec.topic = "orders";

@@ -97,6 +97,22 @@ TEST_CASE("redis: what was never begun is given back with its count") {
   CHECK(bench.got().empty());
 }
 
+TEST_CASE("redis: what a picking member gives back stays aside, and its shard is read on") {
+  Bench bench;
+  Shards picks{"t", bench.group, true};
+  Basket basket;
+  picks.begin_poll(&basket);
+  picks.take(0, "1:me");
+  picks.recovered(0, "0-0");
+  picks.arrived(held_of(picks.pool(), 0, {1, 0}));
+  picks.hand_on_read();
+  REQUIRE(basket.got.size() == 1);
+  picks.settle({basket.got[0].token, Settlement::Kind::release, {}, 0});
+  picks.go_on_draining();
+  CHECK(picks[0].state() == Shard::State::active);
+  CHECK(picks[0].returned.size() == 1);
+}
+
 TEST_CASE("redis: a shard of which something was given back is handed over before it is read on") {
   Bench bench;
   bench.arrive(0, 1);
