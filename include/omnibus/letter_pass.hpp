@@ -310,7 +310,7 @@ class LetterPass final : private Intake {
 
   Instant next_turn() const {
     const Instant now = clock_.now();
-    if (!arrived_.empty()) return rate_.due();  // it is the rate that they wait for
+    if (!arrived_.empty() && !stopped_) return rate_.due();  // it is the rate that they wait for
     if (!in_flight_.empty()) return after(now, options_.publish_timeout);  // endings ring
     return problem_ ? after(now, detail::smaller(options_.quiet, options_.patience))
                     : after(last_news_, options_.quiet);
