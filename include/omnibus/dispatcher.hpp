@@ -24,12 +24,12 @@
 #include <omnibus/detail/lanes.hpp>
 #include <omnibus/detail/latch.hpp>
 #include <omnibus/detail/parking_lot.hpp>
-#include <omnibus/detail/pause.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/thread.hpp>
 #include <omnibus/detail/unique_function.hpp>
 #include <omnibus/dispatch_options.hpp>
 #include <omnibus/handler.hpp>
+#include <omnibus/pause.hpp>
 #include <omnibus/subscription_spec.hpp>
 
 // From the broker to the handlers and back: one thread owns the consumer, polls it, feeds the lanes
@@ -369,7 +369,7 @@ class Dispatcher final : private Intake {
   Lanes lanes_;
   DispatchCounters counters_;
   detail::ParkingLot parking_;
-  detail::Pause pause_;
+  Pause pause_;
   detail::Latch started_{1};
   std::atomic<bool> stopping_{false};
   std::atomic<Instant::rep> close_by_{0};

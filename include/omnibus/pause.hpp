@@ -10,7 +10,7 @@
 
 // For how long no new messages are taken, and why.
 
-namespace omnibus::detail {
+namespace omnibus {
 
 /// Thread safety: shared objects are safe.
 class Pause {
@@ -39,4 +39,4 @@ class Pause {
   std::optional<Error> why_;
 };
 
-}  // namespace omnibus::detail
+}  // namespace omnibus

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <omnibus/detail/pause.hpp>
+#include <omnibus/pause.hpp>
 
 #include "catch.hpp"
 #include "unit/tools.hpp"
@@ -8,7 +8,7 @@ using namespace omnibus;
 using namespace omnibus::unit;
 
 TEST_CASE("a pause lasts as long as the longest that was asked for, and says why while it is wrong") {
-  detail::Pause pause;
+  Pause pause;
   const Instant now{1h};
   CHECK(pause.until() < now);
   CHECK_FALSE(pause.problem(now));
