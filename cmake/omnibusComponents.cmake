@@ -21,6 +21,8 @@ omnibus_component(kafka PACKAGE RdKafka LINK RdKafka::rdkafka DEBIAN librdkafka-
                   HEADERS backends/kafka.hpp backends/kafka/*.hpp)
 omnibus_component(redis PACKAGE Hiredis LINK Hiredis::hiredis DEBIAN libhiredis-dev
                   HEADERS backends/redis_*.hpp backends/redis/*.hpp)
+omnibus_component(sqlite PACKAGE SQLite3 LINK SQLite::SQLite3 DEBIAN libsqlite3-dev
+                  HEADERS idempotency/sqlite.hpp detail/sqlite.hpp)
 omnibus_component(fmt PACKAGE fmt LINK fmt::fmt DEBIAN libfmt-dev HEADERS format.hpp)
 
 # omnibus_find_dependency(<name> <link> <problem>) finds what a component needs: leaves the target to

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+// SQLite's handles with owners. Codes are SQLite's own, extended ones.
+
+namespace omnibus::detail::sqlite {
+
+struct CloseDatabase {
+  void operator()(sqlite3* database) const noexcept { sqlite3_close_v2(database); }
+};
+struct FinalizeStatement {
+  void operator()(sqlite3_stmt* statement) const noexcept { sqlite3_finalize(statement); }
+};
+
+/// An open file. Thread safety: one thread at a time.
+class Database {
+ public:
+  /// Opens or makes the file. Returns SQLITE_OK, or why not. Waits for other processes for `busy_ms`.
+  int open(const std::string& path, int busy_ms) {
+    sqlite3* opened = nullptr;
+    const int code = sqlite3_open_v2(path.c_str(), &opened,
+                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+    database_.reset(opened);
+    if (code != SQLITE_OK || opened == nullptr) return code;
+    sqlite3_extended_result_codes(opened, 1);
+    sqlite3_busy_timeout(opened, busy_ms);
+    return SQLITE_OK;
+  }
+  void close() noexcept { database_.reset(); }
+  bool is_open() const noexcept { return database_ != nullptr; }
+
+  /// Runs statements that return nothing.
+  int run(const char* sql) noexcept { return sqlite3_exec(database_.get(), sql, nullptr, nullptr, nullptr); }
+  /// What SQLite says of the last failure.
+  std::string problem() const { return database_ ? sqlite3_errmsg(database_.get()) : "out of memory"; }
+  sqlite3* get() const noexcept { return database_.get(); }
+
+ private:
+  std::unique_ptr<sqlite3, CloseDatabase> database_;
+};
+
+/// A prepared statement. Text that is bound has to live until the next `reset`.
+/// Lifetime: goes before its database.
+class Statement {
+ public:
+  int prepare(const Database& database, std::string_view sql) {
+    sqlite3_stmt* prepared = nullptr;
+    const int code = sqlite3_prepare_v3(database.get(), sql.data(), static_cast<int>(sql.size()),
+                                        SQLITE_PREPARE_PERSISTENT, &prepared, nullptr);
+    statement_.reset(prepared);
+    return code;
+  }
+  void finalize() noexcept { statement_.reset(); }
+
+  Statement& bind(int index, std::string_view text) noexcept {
+    // Without a pointer it would be NULL.
+    sqlite3_bind_blob64(statement_.get(), index, text.empty() ? "" : text.data(), text.size(), SQLITE_STATIC);
+    return *this;
+  }
+  Statement& bind(int index, std::int64_t number) noexcept {
+    sqlite3_bind_int64(statement_.get(), index, number);
+    return *this;
+  }
+  /// SQLITE_ROW, SQLITE_DONE, or what is wrong.
+  int step() noexcept { return sqlite3_step(statement_.get()); }
+  void reset() noexcept { sqlite3_reset(statement_.get()); }
+
+  std::int64_t number(int column) const noexcept { return sqlite3_column_int64(statement_.get(), column); }
+  std::string_view bytes(int column) const noexcept {
+    const void* data = sqlite3_column_blob(statement_.get(), column);
+    const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column));
+    return data != nullptr ? std::string_view{static_cast<const char*>(data), size} : std::string_view{};
+  }
+
+ private:
+  std::unique_ptr<sqlite3_stmt, FinalizeStatement> statement_;
+};
+
+/// Resets a statement at the end of its use.
+class Use {
+ public:
+  explicit Use(Statement& statement) noexcept : statement_{statement} {}
+  ~Use() { statement_.reset(); }
+  Use(const Use&) = delete;
+  Statement* operator->() const noexcept { return &statement_; }
+
+ private:
+  Statement& statement_;
+};
+
+}  // namespace omnibus::detail::sqlite
