@@ -86,6 +86,26 @@ struct DeadLetter {
   Time first_time{};  ///< of the first
 };
 
+/// The header that says by which redrive a message came back, and for which group. A message that fails
+/// again carries it to its next dead letter; the next redrive replaces it.
+inline constexpr std::string_view redriven_header = "omnibus-redriven";
+
+/// What the header says; of a message that was not redriven, nothing.
+struct Redriven {
+  std::string_view redrive;  ///< its name, another one each time
+  std::string_view group;    ///< that could not handle the message
+};
+/// Pure functions.
+inline std::string write_redriven(const Redriven& redriven) {
+  return std::string{redriven.redrive}.append(" ").append(redriven.group);
+}
+inline Redriven read_redriven(HeadersView headers) noexcept {
+  const std::string_view text = headers.get(redriven_header);
+  const std::size_t space = text.find(' ');
+  if (space == std::string_view::npos) return {text, {}};
+  return {text.substr(0, space), text.substr(space + 1)};
+}
+
 /// Reads the headers that `make_dead_letter` wrote; what is missing is empty. A pure function.
 inline DeadLetter read_dead_letter(HeadersView headers) noexcept {
   DeadLetter dead{headers.get(dead_header::code),      headers.get(dead_header::operation),

@@ -18,17 +18,16 @@
 #include <omnibus/backend.hpp>
 #include <omnibus/clock.hpp>
 #include <omnibus/consumer_state.hpp>
-#include <omnibus/dead_letters.hpp>
 #include <omnibus/delivery.hpp>
 #include <omnibus/detail/hash.hpp>
 #include <omnibus/detail/lanes.hpp>
 #include <omnibus/detail/latch.hpp>
-#include <omnibus/detail/parking_lot.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/thread.hpp>
 #include <omnibus/detail/unique_function.hpp>
 #include <omnibus/dispatch_options.hpp>
 #include <omnibus/handler.hpp>
+#include <omnibus/parked_keys.hpp>
 #include <omnibus/pause.hpp>
 #include <omnibus/subscription_spec.hpp>
 
@@ -165,7 +164,7 @@ class Dispatcher final : private Intake {
   }
   std::size_t room() const noexcept override {
     if (paused_until_ != Instant::max()) return 0;
-    if (stopping_.load(std::memory_order_relaxed) || parking_.full()) return 0;
+    if (stopping_.load(std::memory_order_relaxed) || parked_.full()) return 0;
     if (options_.window_bytes != 0 && bytes_ >= options_.window_bytes) return 0;
     // What waits for another attempt has a bound of its own, so that a failing key does not stop
     // the others.
@@ -307,7 +306,9 @@ class Dispatcher final : private Intake {
     }
     Delivery& delivery = *item.delivery;
     if (options_.observed) context_.notify(DeliveryEvent::delivered, delivery, nullptr);
-    const Result<> result = detail::guarded([&] { return run_pipeline(delivery); });
+    const Result<> result = detail::guarded([&] {
+      return options_.order == Order::parked ? parked_.run(pipeline_, delivery) : pipeline_(delivery);
+    });
     if (!result) return again(item, result.error(), run, done), 0;
     const bool ended = delivery.dead_lettered() || delivery.duplicate();
     const bool handled = delivery.attempted() && !ended;
@@ -315,17 +316,6 @@ class Dispatcher final : private Intake {
     if (!handled && !ended) context_.notify(DeliveryEvent::dropped, delivery, nullptr);
     item.settlement = {delivery.incoming().token, Settlement::Kind::done, {}, 0};
     return done.push(&item), handled ? 1 : 0;
-  }
-
-  Result<> run_pipeline(Delivery& delivery) {
-    if (options_.order != Order::parked || delivery.key().empty()) return pipeline_(delivery);
-    if (const std::string* topic = parking_.topic_of(delivery.key())) {
-      return bury(delivery, Error::make(Errc::rejected, "handle", "follows a dead letter of its key"),
-                  *topic);
-    }
-    Result<> result = pipeline_(delivery);
-    if (delivery.dead_lettered()) parking_.park(delivery.key(), delivery.dead_letter_topic());
-    return result;
   }
 
   void again(Item& item, const Error& error, typename Lanes::Run& run, Done& done) {
@@ -368,7 +358,7 @@ class Dispatcher final : private Intake {
       static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
   Lanes lanes_;
   DispatchCounters counters_;
-  detail::ParkingLot parking_;
+  ParkedKeys parked_;
   Pause pause_;
   detail::Latch started_{1};
   std::atomic<bool> stopping_{false};

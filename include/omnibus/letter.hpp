@@ -18,10 +18,6 @@
 
 namespace omnibus {
 
-/// The header that says by which redrive a message came back. A message that fails again carries it to its
-/// next dead letter; the next redrive replaces it.
-inline constexpr std::string_view redriven_header = "omnibus-redriven";
-
 /// A dead letter that is being looked at. Lifetime: of the call it is shown in.
 struct LetterView {
   MessageView message;  ///< as it stands in the dead-letter topic
@@ -94,7 +90,7 @@ inline Message restore(const MessageView& letter, std::string_view redrive) {
     const bool ours = header.name.starts_with(dead_header::prefix) || header.name == redriven_header;
     if (!ours) message.headers.add(header.name, header.value);
   }
-  message.headers.add(redriven_header, redrive);
+  message.headers.add(redriven_header, write_redriven({redrive, letter.headers.get(dead_header::group)}));
   return message;
 }
 

@@ -203,7 +203,7 @@ class LetterPass final : private Intake {
   bool is_finished(const Incoming& incoming) {
     if (finished_.contains(incoming.partition)) return true;
     const HeadersView headers = incoming.message->headers;
-    const bool later = headers.get(redriven_header) == name_ ||
+    const bool later = read_redriven(headers).redrive == name_ ||
                        read_dead_letter(headers).time > started_ + tolerance;
     if (later) finished_.insert(incoming.partition);
     return later;

@@ -404,6 +404,39 @@ void a_redriver_that_is_killed_loses_nothing(F& f) {
   expect(morgue.standing().empty(), "letters are left");
 }
 
+/// Order::parked keeps its promise to the end: what was parked comes back in order, before what is newer.
+template <class F>
+void a_parked_key_is_restored_in_order(F& f) {
+  Morgue<F> morgue{f};
+  std::atomic<bool> sick = true;
+  Inbox inbox;
+  const auto subscription = morgue.bus.subscribe(morgue.topic,
+                                                 [&](const ob::Delivery& delivery) -> ob::Result<> {
+                                                   if (sick && delivery.payload() == "5") return ob::permanent("no");
+                                                   inbox.add(delivery);
+                                                   return {};
+                                                 } | ob::dead_letter(morgue.dead),
+                                                 {.concurrency = 3, .order = ob::parked});
+  registered(f, subscription);
+  const auto sent = numbered(60, 4);  // 5 is of key-1
+  send(f, morgue.bus, morgue.topic, std::vector(sent.begin(), sent.begin() + 40));
+  inbox.wait_for(f, 31);
+  drained(f, subscription);
+  expect_equal(subscription.stats().dead_lettered, 9u, "the number of dead letters");
+  sick = false;
+  morgue.ended_well(morgue.letters.redrive_all());
+  inbox.wait_for(f, 40);
+  send(f, morgue.bus, morgue.topic, std::vector(sent.begin() + 40, sent.end()));
+  inbox.wait_for(f, sent.size());
+  drained(f, subscription);
+  std::vector<std::string> of_sick;
+  for (const Got& got : inbox.all()) {
+    if (got.message.key == "key-1") of_sick.push_back(got.message.payload);
+  }
+  expect(of_sick == of_key(sent, "key-1"), "a parked key was not restored in order");
+  expect(morgue.standing().empty(), "letters are left");
+}
+
 template <class F>
 void add_letters_cases(Suite<F>& suite) {
   constexpr unsigned needs = Need::keeps | Need::groups | Need::order;
@@ -425,6 +458,8 @@ void add_letters_cases(Suite<F>& suite) {
                             [](auto& f) { what_fails_again_is_redriven_once(f); });
   suite.template add<needs>("a redrive that is ended early goes on where it was",
                             [](auto& f) { a_pass_that_is_ended_early_goes_on_later(f); });
+  suite.template add<needs>("a parked key is restored in order by a redrive, before what is newer",
+                            [](auto& f) { a_parked_key_is_restored_in_order(f); });
   suite.template add<needs | Need::answers>("a dead letter whose message is refused stays, with its key",
                                             [](auto& f) { what_is_refused_stays_with_its_key(f); });
   suite.template add<needs | Need::answers>(

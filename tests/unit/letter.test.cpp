@@ -52,7 +52,21 @@ TEST_CASE("a letter becomes the message that it was made of, and says by which r
   for (const Header each : restored.headers) {
     headers.append(each.name).append("=").append(each.value).append(" ");
   }
-  CHECK(headers == "trace=4bf9 trace=again omnibus-redriven=pass-1 ");
+  CHECK(headers == "trace=4bf9 trace=again omnibus-redriven=pass-1 billing ");
+}
+
+TEST_CASE("what the header of a redrive says is read as it was written, or is nothing") {
+  Headers headers;
+  CHECK(read_redriven(headers).redrive.empty());
+  CHECK(read_redriven(headers).group.empty());
+  headers.set(redriven_header, write_redriven({"pass-1", "billing"}));
+  CHECK(read_redriven(headers).redrive == "pass-1");
+  CHECK(read_redriven(headers).group == "billing");
+  headers.set(redriven_header, "by hand");
+  CHECK(read_redriven(headers).group == "hand");
+  headers.set(redriven_header, "alone");
+  CHECK(read_redriven(headers).redrive == "alone");
+  CHECK(read_redriven(headers).group.empty());
 }
 
 TEST_CASE("a letter of somebody else may have no origin, or one that is no topic") {

@@ -36,3 +36,27 @@ TEST_CASE("a lot is full at 65,536 keys") {
   lot.park("the last", "dlq");
   CHECK(lot.full());
 }
+
+TEST_CASE("a key is free again when all letters that are known of it have come back") {
+  ParkingLot lot;
+  lot.park("a", "a.dlq");
+  lot.park("a", "a.dlq");
+  lot.returned("a");
+  CHECK(lot.topic_of("a") != nullptr);
+  lot.returned("a");
+  CHECK(lot.topic_of("a") == nullptr);
+  lot.returned("a");  // of a key that is not parked
+  lot.park("a", "other.dlq");
+  REQUIRE(lot.topic_of("a") != nullptr);
+  CHECK(*lot.topic_of("a") == "other.dlq");
+}
+
+TEST_CASE("behind a letter that has died again no other comes back by the same redrive") {
+  ParkingLot lot;
+  lot.park("a", "a.dlq");
+  CHECK(lot.may_return("a", "first"));
+  lot.died_again("a", "first");
+  CHECK_FALSE(lot.may_return("a", "first"));
+  CHECK(lot.may_return("a", "second"));
+  CHECK(lot.may_return("b", "first"));
+}

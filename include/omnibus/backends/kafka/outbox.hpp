@@ -55,7 +55,7 @@ struct Outbox {
     const auto code = producer->produce(route.topic.get(), record, number);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
     const Errc kind = errc_of(code);
-    if (code == RD_KAFKA_RESP_ERR__FATAL) {  // a new producer will take it
+    if (is_of_producer(code)) {  // a new one will take it
       route.wait_again({number, Record{record}});
       fatal.store(true);
     } else if (kind == Errc::not_found || kind == Errc::access_denied) {
