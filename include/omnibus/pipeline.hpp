@@ -72,9 +72,18 @@ constexpr bool ranks_grow() noexcept {
   return grows;
 }
 
+template <class S, class... Stages>
+inline constexpr int times_in = (static_cast<int>(std::is_same_v<S, Stages>) + ... + 0);
+
+/// Gates may be several, but not of one kind.
+template <class... Stages>
+constexpr bool each_once() noexcept {
+  return ((rank_of<Stages>() == Rank::free || times_in<Stages, Stages...> == 1) && ...);
+}
+
 template <class... Stages>
 consteval void check_order() {
-  constexpr bool good = ranks_grow<Stages...>();
+  constexpr bool good = ranks_grow<Stages...>() && each_once<Stages...>();
   static_assert(good,
                 "omnibus: wrong order. Write handler | retry | dead_letter | idempotent, each at "
                 "most once, then circuit_breaker or rate_limit: each stage wraps everything to its left");
