@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <omnibus/detail/hash.hpp>
+#include <omnibus/detail/tag_table.hpp>
 
 // What is known of each of many keys, in bounded memory: the key that was not asked for the longest gives
 // way to a new one.
@@ -27,19 +28,19 @@ class RecentMap {
   };
   /// What is known of the key, which is now the most recent; a Value{} where that is nothing.
   Found operator[](const Hash128& key) {
-    for (std::size_t slot = home(key); slots_[slot] != none; slot = next(slot)) {
-      Entry& entry = entries_[slots_[slot]];
-      if (!(entry.key == key)) continue;
-      unlink(entry);
-      link(slots_[slot]);
-      return {entry.value, false};
+    std::uint32_t index =
+        table_.find(tag_of(key), [&](std::uint32_t at) { return entries_[at].key == key; });
+    const bool is_new = index == none;
+    if (is_new) {
+      index = vacant();
+      entries_[index].key = key;
+      entries_[index].value = Value{};
+      table_.insert(tag_of(key), index, entries_.size());
+    } else {
+      unlink(entries_[index]);
     }
-    const std::uint32_t index = vacant();
-    entries_[index].key = key;
-    entries_[index].value = Value{};
-    insert(index);
     link(index);
-    return {entries_[index].value, true};
+    return {entries_[index].value, is_new};
   }
 
   std::size_t size() const noexcept { return entries_.size(); }
@@ -47,7 +48,7 @@ class RecentMap {
   std::uint64_t forgotten() const noexcept { return forgotten_; }
 
  private:
-  static constexpr std::uint32_t none = UINT32_MAX;
+  static constexpr std::uint32_t none = TagTable::none;
 
   struct Entry {
     Hash128 key;
@@ -56,43 +57,19 @@ class RecentMap {
     std::uint32_t newer = none;
   };
 
-  std::size_t home(const Hash128& key) const noexcept { return key.low & (slots_.size() - 1); }
-  std::size_t next(std::size_t slot) const noexcept { return (slot + 1) & (slots_.size() - 1); }
+  static std::uint32_t tag_of(const Hash128& key) noexcept { return static_cast<std::uint32_t>(key.low); }
 
-  /// An entry for a new key, in no list and no slot.
+  /// An entry for a new key, in no list and no table.
   std::uint32_t vacant() {
     if (entries_.size() < most_) {
-      if ((entries_.size() + 1) * 2 > slots_.size()) grow();
       entries_.emplace_back();
       return static_cast<std::uint32_t>(entries_.size() - 1);
     }
     const std::uint32_t index = oldest_;
-    remove(index);
+    table_.remove(tag_of(entries_[index].key), index);
     unlink(entries_[index]);
     ++forgotten_;
     return index;
-  }
-
-  void insert(std::uint32_t index) noexcept {
-    std::size_t slot = home(entries_[index].key);
-    while (slots_[slot] != none) slot = next(slot);
-    slots_[slot] = index;
-  }
-  void remove(std::uint32_t index) noexcept {
-    std::size_t hole = home(entries_[index].key);
-    while (slots_[hole] != index) hole = next(hole);
-    // Moves later entries of the run back, so that no search meets a hole before its entry.
-    for (std::size_t slot = next(hole); slots_[slot] != none; slot = next(slot)) {
-      const std::size_t wanted = home(entries_[slots_[slot]].key);
-      if (((slot - wanted) & (slots_.size() - 1)) < ((slot - hole) & (slots_.size() - 1))) continue;
-      slots_[hole] = slots_[slot];
-      hole = slot;
-    }
-    slots_[hole] = none;
-  }
-  void grow() {
-    slots_.assign(slots_.size() * 2, none);
-    for (std::uint32_t index = 0; index < entries_.size(); ++index) insert(index);
   }
 
   /// As the most recent.
@@ -109,7 +86,7 @@ class RecentMap {
 
   const std::size_t most_;
   std::vector<Entry> entries_;
-  std::vector<std::uint32_t> slots_ = std::vector<std::uint32_t>(64, none);  ///< at most half are taken
+  TagTable table_;
   std::uint32_t oldest_ = none;
   std::uint32_t newest_ = none;
   std::uint64_t forgotten_ = 0;

@@ -19,6 +19,7 @@
 
 #include <omnibus/clock.hpp>
 #include <omnibus/detail/hash.hpp>
+#include <omnibus/detail/tag_table.hpp>
 #include <omnibus/idempotency/store.hpp>
 
 // Idempotency keys in memory: bounded, expiring, for the consumers of one process.
@@ -122,7 +123,7 @@ class MemoryKeyStore {
   }
 
  private:
-  static constexpr std::uint32_t none = UINT32_MAX;
+  static constexpr std::uint32_t none = detail::TagTable::none;
 
   /// Consumer, topic and key, with zeros between, lie inside when they are short, as they usually
   /// are. The first cache line holds all but their characters.
@@ -164,13 +165,6 @@ class MemoryKeyStore {
   };
   static_assert(sizeof(Entry) == 128);
 
-  /// Finds entries by hash: open addressing with linear probing, at most half full. A slot holds half
-  /// of the hash, so that looking for a new key touches no entry.
-  struct Slot {
-    std::uint32_t tag = 0;
-    std::uint32_t index = none;
-  };
-
   /// One share of the keys: entries in blocks that never move, forgotten oldest first.
   struct alignas(64) Shard {
     mutable std::mutex mutex;
@@ -178,7 +172,7 @@ class MemoryKeyStore {
     std::size_t used = 0;
     std::uint64_t last_fence = 0;
     std::vector<std::unique_ptr<Entry[]>> blocks;
-    std::vector<Slot> slots = std::vector<Slot>(64);
+    detail::TagTable table;
     std::uint32_t made = 0;
     std::uint32_t free = none;
     std::uint32_t oldest = none;
@@ -186,20 +180,15 @@ class MemoryKeyStore {
     std::atomic<std::uint64_t> forgotten{0};
 
     Entry& at(std::uint32_t index) noexcept { return blocks[index / block_size][index % block_size]; }
-    std::size_t home(std::uint32_t tag) const noexcept { return tag & (slots.size() - 1); }
-    std::size_t after(std::size_t slot) const noexcept { return (slot + 1) & (slots.size() - 1); }
     /// Fetches what `find` will look at, and `remove` of the oldest, both at once.
     void prefetch(std::uint32_t tag) noexcept {
-      __builtin_prefetch(&slots[home(tag)]);
-      if (used >= capacity && oldest != none) __builtin_prefetch(&slots[home(at(oldest).tag)]);
+      table.prefetch(tag);
+      if (used >= capacity && oldest != none) table.prefetch(at(oldest).tag);
     }
 
     /// The index of the key's entry, or none.
     std::uint32_t find(std::uint32_t tag, const IdempotencyKey& key) noexcept {
-      for (std::size_t i = home(tag); slots[i].index != none; i = after(i)) {
-        if (slots[i].tag == tag && at(slots[i].index).is_named(key)) return slots[i].index;
-      }
-      return none;
+      return table.find(tag, [&](std::uint32_t index) { return at(index).is_named(key); });
     }
 
     /// The index of a claim's entry, or none when the claim is no longer in force.
@@ -216,7 +205,6 @@ class MemoryKeyStore {
         forgotten.fetch_add(1, std::memory_order_relaxed);
         remove(oldest);
       }
-      if ((used + 1) * 2 > slots.size()) grow();
       if (free == none) {
         if (made % block_size == 0) blocks.push_back(std::make_unique<Entry[]>(block_size));
         free = made++;
@@ -224,25 +212,16 @@ class MemoryKeyStore {
       const std::uint32_t index = free;
       Entry& entry = at(index);
       entry.set_name(key);
-      free = entry.older;
       entry.tag = tag;
-      insert({tag, index});
+      table.insert(tag, index, used + 1);
       ++used;
+      free = entry.older;
       return index;
     }
 
     void remove(std::uint32_t index) noexcept {
       Entry& entry = at(index);
-      std::size_t hole = home(entry.tag);
-      while (slots[hole].index != index) hole = after(hole);
-      // Moves later entries of the run back, so that no probe meets a hole before its entry.
-      for (std::size_t i = after(hole); slots[i].index != none; i = after(i)) {
-        const std::size_t wanted = home(slots[i].tag);
-        if (((i - wanted) & (slots.size() - 1)) < ((i - hole) & (slots.size() - 1))) continue;
-        slots[hole] = slots[i];
-        hole = i;
-      }
-      slots[hole] = {};
+      table.remove(entry.tag, index);
       if (entry.completed) {
         (entry.older == none ? oldest : at(entry.older).newer) = entry.newer;
         (entry.newer == none ? newest : at(entry.newer).older) = entry.older;
@@ -268,20 +247,6 @@ class MemoryKeyStore {
 
    private:
     static constexpr std::size_t block_size = 512;
-
-    void insert(const Slot& slot) noexcept {
-      std::size_t i = home(slot.tag);
-      while (slots[i].index != none) i = after(i);
-      slots[i] = slot;
-    }
-
-    void grow() {
-      std::vector<Slot> old(slots.size() * 2);
-      old.swap(slots);
-      for (const Slot& slot : old) {
-        if (slot.index != none) insert(slot);
-      }
-    }
   };
 
   Shard& shard_of(const Claim& claim) noexcept {
