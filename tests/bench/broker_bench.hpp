@@ -128,16 +128,26 @@ Run timed(std::size_t messages, F work) {
   return {count / seconds, (cpu_seconds() - cpu) / count * 1e6, 0};
 }
 
+/// What a handler looks at besides counting: nothing.
+struct LookAtNothing {
+  void operator()(const omnibus::Delivery&) const noexcept {}
+};
+
 /// Consumes what waits in a topic, from the call that subscribes to the last message.
-template <class Bus>
+template <class Bus, class Look = LookAtNothing>
 Run consume_all(Bus& bus, const std::string& topic, std::size_t messages,
-                const typename Bus::SubscribeOptions& options) {
+                const typename Bus::SubscribeOptions& options, Look look = {}) {
   Handled handled{messages};
   std::optional<omnibus::Subscription> subscription;  // it ends after the clock has stopped
   Run run = timed(messages, [&] {
     handled.begin();
     subscription = bus.subscribe(
-        topic, [&handled](const omnibus::Delivery&) { handled.one(); }, options);
+        topic,
+        [&handled, look](const omnibus::Delivery& delivery) {
+          look(delivery);
+          handled.one();
+        },
+        options);
     handled.wait();
   });
   run.first_ms = handled.first_ms();
