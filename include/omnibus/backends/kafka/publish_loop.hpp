@@ -296,7 +296,7 @@ class PublishLoop {
 
   // ── time, and the end ──────────────────────────────────────────────────────────────────────────
 
-  std::string reason() {
+  std::string reason(Instant now) {
     std::vector<std::string> names;
     {
       std::lock_guard lock{outbox_.mutex};
@@ -305,14 +305,14 @@ class PublishLoop {
         if (route.state == Route::State::ready) names.push_back(route.plan.name);
       });
     }
-    return reason_of_delay(*outbox_.producer, names);
+    return reasons_.of(*outbox_.producer, names, now);
   }
 
   void expire(Instant now) {
     // What librdkafka still has could be sent after all: with no broker in sight it is taken back, so
     // that there is something definite to say.
     if (troubled_) renew();
-    const std::string why = reason();
+    const std::string why = reason(now);
     const auto is_due = [&](const Route&, const Route::Waiting& each) {
       return slots().is_due(each.number, now);
     };
@@ -389,6 +389,7 @@ class PublishLoop {
 
   Outbox& outbox_;
   Symptoms symptoms_;
+  Reasons reasons_;
   bool troubled_ = false;
   std::uint32_t renewals_ = 0;  ///< since a message was stored
   omnibus::detail::DeepThread thread_;

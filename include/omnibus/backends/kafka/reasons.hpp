@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -23,16 +25,32 @@ inline std::string flaw_of(const std::string& name, const Result<TopicFacts>& fa
          std::to_string(facts->replicas) + " replicas in sync, and it may ask for more";
 }
 
-/// Asks the broker about the topics, one after the other. Blocks for a moment.
-inline std::string reason_of_delay(const Producer& producer, const std::vector<std::string>& names) {
-  constexpr std::size_t most = 3;
-  constexpr int patience_ms = 200;
-  for (std::size_t i = 0; i < names.size() && i < most; ++i) {
-    const Topic topic = producer.topic(names[i]);
-    std::string flaw = flaw_of(names[i], describe(producer.get(), topic.get(), patience_ms));
-    if (!flaw.empty()) return flaw;
+/// Looks for a reason, at most once in a while: it blocks for a moment the thread that hears of all messages.
+/// Thread safety: one thread.
+class Reasons {
+ public:
+  /// The reason for messages of these topics; what was found last, when that was a short while ago.
+  const std::string& of(const Producer& producer, const std::vector<std::string>& names, Instant now) {
+    if (now < look_again_) return found_;
+    found_ = look(producer, names);
+    look_again_ = now + std::chrono::seconds{5};
+    return found_;
   }
-  return "the broker confirms slowly";
-}
+
+ private:
+  static std::string look(const Producer& producer, const std::vector<std::string>& names) {
+    constexpr std::size_t most = 3;
+    constexpr int patience_ms = 200;
+    for (std::size_t i = 0; i < names.size() && i < most; ++i) {
+      const Topic topic = producer.topic(names[i]);
+      std::string flaw = flaw_of(names[i], describe(producer.get(), topic.get(), patience_ms));
+      if (!flaw.empty()) return flaw;
+    }
+    return "the broker confirms slowly";
+  }
+
+  std::string found_;
+  Instant look_again_ = Instant::min();
+};
 
 }  // namespace omnibus::kafka

@@ -26,8 +26,11 @@ TEST_CASE("kafka: what the broker says is wrong with a topic is the reason") {
   const std::string good = new_topic(2), bad = new_topic(2);
   rd_kafka_mock_topic_set_error(shared_cluster().get(), bad.c_str(),
                                 RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
-  CHECK(reason_of_delay(producer, {good}) == "the broker confirms slowly");
-  const std::string reason = reason_of_delay(producer, {good, bad});
+  const Instant now{1h};
+  Reasons reasons;
+  CHECK(reasons.of(producer, {good}, now) == "the broker confirms slowly");
+  CHECK(reasons.of(producer, {good, bad}, now + 1s) == "the broker confirms slowly");  // not looked again
+  const std::string reason = reasons.of(producer, {good, bad}, now + 5s);
   CHECK(reason.find(bad) != std::string::npos);
   CHECK(reason.find("TOPIC_AUTHORIZATION_FAILED") != std::string::npos);
 }
