@@ -193,7 +193,7 @@ class DeadLetterStage {
 
   Result<> operator()(Next next, Delivery& delivery) const {
     const Delivery::History* past = delivery.history();
-    if (past != nullptr && past->given_up && past->dead_letter_topic == topic_) {
+    if (delivery.given_up() && past->dead_letter_topic == topic_) {
       return bury(delivery, Error{past->last_error}, topic_);
     }
     Result<> result = detail::guarded([&] { return next(delivery); });

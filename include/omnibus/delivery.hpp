@@ -121,6 +121,8 @@ class Delivery {
     std::uint64_t claim_handle = 0;
   };
   const History* history() const noexcept { return history_.get(); }
+  /// For stages: true when only its dead letter is still to be written, so that no handler is called.
+  bool given_up() const noexcept { return history_ != nullptr && history_->given_up; }
   /// For stages: keeps what went wrong for the attempts to come.
   History& remember(const Error& error, Instant now) {
     if (!history_) {

@@ -324,8 +324,7 @@ class Dispatcher final : private Intake {
     const Duration delay = error.again() ? error.retry_after : Duration{std::chrono::seconds{1}};
     counters_.retried.fetch_add(1, std::memory_order_relaxed);
     context_.notify(DeliveryEvent::retrying, delivery, &error);
-    const bool only_dead_letter = delivery.history() != nullptr && delivery.history()->given_up;
-    if (options_.order == Order::relaxed && !only_dead_letter) {
+    if (options_.order == Order::relaxed && !delivery.given_up()) {
       item.settlement = {delivery.incoming().token, Settlement::Kind::later, delay,
                          delivery.attempts_made()};
       done.push(&item);

@@ -5,7 +5,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstring>
-#include <exception>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -18,6 +17,7 @@
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/sqlite.hpp>
 #include <omnibus/detail/unique_function.hpp>
+#include <omnibus/handler.hpp>
 #include <omnibus/idempotency/store.hpp>
 
 // Idempotency keys in a file, for the processes of one machine: they outlive all of them.
@@ -213,16 +213,11 @@ class SqliteKeyStore {
   Result<> settle_with_effect(Request& request) {
     if (Result<> begun = check(database_.run("SAVEPOINT omnibus_effect")); !begun) return begun;
     if (Result<> settled = settle_key(request); !settled) return settled;
-    if (request.result) request.result = run_effect(*request.effect);
+    if (request.result) {
+      request.result = detail::guarded([&] { return (*request.effect)(database_.get()); });
+    }
     if (!request.result) (void)database_.run("ROLLBACK TO omnibus_effect");
     return check(database_.run("RELEASE omnibus_effect"));
-  }
-  Result<> run_effect(Effect& effect) const {
-    try {
-      return effect(database_.get());
-    } catch (const std::exception& failure) {
-      return retryable(failure.what());
-    }
   }
 
   /// Forgets some keys whose time is over: more than may have come since.

@@ -21,8 +21,7 @@ class CircuitBreakerStage {
   explicit CircuitBreakerStage(CircuitBreaker& breaker) : breaker_{&breaker} {}
 
   Result<> operator()(Next next, Delivery& delivery) const {
-    const auto* past = delivery.history();
-    if (past != nullptr && past->given_up) return next(delivery);  // the handler is not called
+    if (delivery.given_up()) return next(delivery);
     const Clock& clock = delivery.context().clock();
     const auto admission = breaker_->admit(clock.now());
     if (!admission.admitted) return wait(delivery, admission.again);

@@ -27,15 +27,8 @@ class RateLimit {
  public:
   /// Throws std::invalid_argument.
   explicit RateLimit(RateLimitOptions options)
-      : each_{options.per_second > 0 ? static_cast<Duration::rep>(1e9 / options.per_second) : 0},
-        burst_{each_ * (options.burst - 1)} {
-    if (!(options.per_second >= 0.001 && options.per_second <= 1e9)) {
-      throw std::invalid_argument{"omnibus: rate limit: per_second must be 0.001 to 1e9"};
-    }
-    if (options.burst < 1 || options.burst > 1'000'000) {
-      throw std::invalid_argument{"omnibus: rate limit: burst must be 1 to 1,000,000"};
-    }
-  }
+      : each_{static_cast<Duration::rep>(1e9 / checked(options).per_second)},
+        burst_{each_ * (options.burst - 1)} {}
 
   /// When the caller may go; not before now.
   Instant reserve(Instant now) {
@@ -46,6 +39,16 @@ class RateLimit {
   }
 
  private:
+  static const RateLimitOptions& checked(const RateLimitOptions& options) {
+    if (!(options.per_second >= 0.001 && options.per_second <= 1e9)) {
+      throw std::invalid_argument{"omnibus: rate limit: per_second must be 0.001 to 1e9"};
+    }
+    if (options.burst < 1 || options.burst > 1'000'000) {
+      throw std::invalid_argument{"omnibus: rate limit: burst must be 1 to 1,000,000"};
+    }
+    return options;
+  }
+
   const Duration each_;
   const Duration burst_;
   std::mutex mutex_;
@@ -60,8 +63,7 @@ class RateLimitStage {
   explicit RateLimitStage(RateLimit& limit) : limit_{&limit} {}
 
   Result<> operator()(Next next, Delivery& delivery) const {
-    const auto* past = delivery.history();
-    if (past != nullptr && past->given_up) return next(delivery);  // the handler is not called
+    if (delivery.given_up()) return next(delivery);
     const Instant now = delivery.context().clock().now();
     if (delivery.turn() == Instant{}) delivery.set_turn(limit_->reserve(now));
     const Instant turn = delivery.turn();

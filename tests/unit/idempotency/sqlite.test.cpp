@@ -161,6 +161,7 @@ TEST_CASE("sqlite: effects are written with the completion, or not at all") {
   CHECK(raw.number("SELECT count(*) FROM charges") == 1);
   CHECK(claim(store, "2").state == State::in_progress);
   CHECK_FALSE(store.complete_with(key_of("2"), second, [](sqlite3*) -> Result<> { throw std::runtime_error{"thrown"}; }));
+  CHECK_FALSE(store.complete_with(key_of("2"), second, [](sqlite3*) -> Result<> { throw 42; }));
   CHECK(store.complete_with(key_of("2"), second, charge));
   CHECK(raw.number("SELECT count(*) FROM charges") == 2);
 }

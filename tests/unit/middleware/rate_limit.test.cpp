@@ -64,5 +64,7 @@ TEST_CASE("another attempt is another call") {
 
 TEST_CASE("options of a rate limit that can never work are refused by name") {
   CHECK(throws_saying<std::invalid_argument>([] { RateLimit limit{{.per_second = 0}}; }, "per_second"));
+  CHECK(throws_saying<std::invalid_argument>([] { RateLimit limit{{.per_second = 1e-300}}; }, "per_second"));
   CHECK(throws_saying<std::invalid_argument>([] { RateLimit limit{{.per_second = 5, .burst = 0}}; }, "burst"));
+  CHECK(throws_saying<std::invalid_argument>([] { RateLimit limit{{.per_second = 0.001, .burst = 0}}; }, "burst"));
 }
