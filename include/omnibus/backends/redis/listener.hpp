@@ -47,6 +47,7 @@ class Listener final : private PushEvents {
     while (true) {
       const bool woken = wakeup_.take();
       now_ = std::chrono::steady_clock::now();
+      wall_ = std::chrono::system_clock::now();
       if (!connection_) connect();
       if (connection_) serve();
       if (delivered_ > 0 || woken || now_ >= until) break;
@@ -70,6 +71,8 @@ class Listener final : private PushEvents {
 
  private:
   static constexpr Duration just_now = std::chrono::seconds{2};
+  /// Of waiting for more: measured to cost less CPU, and to hear more in a second, than 0 and 1.5 ms.
+  static constexpr Duration longest = std::chrono::microseconds{700};
 
   // ── the connection's life ──────────────────────────────────────────────────────────────────────
 
@@ -106,7 +109,9 @@ class Listener final : private PushEvents {
       if (!kept || connection_->lost()) return lose();
       // Who has read everything lets more gather; who has not goes on as soon as there is room.
       read_at_ = now_;
-      if (hungry()) read_at_ += omnibus::detail::linger_after(delivered_);
+      if (hungry()) {
+        read_at_ += omnibus::detail::smaller(longest, omnibus::detail::linger_after(delivered_));
+      }
       switch (connection_->pulse(now_)) {
         case Connection::Pulse::fine: break;
         case Connection::Pulse::ping: append_command(connection_->out(), "PING"); break;
@@ -132,8 +137,7 @@ class Listener final : private PushEvents {
   }
   void arrived(std::string_view channel, std::string_view bytes) override {
     Heard& heard = pool_.take();
-    heard.take(plan_.pattern ? channel : std::string_view{plan_.topic}, bytes,
-               std::chrono::system_clock::now());
+    heard.take(plan_.pattern ? channel : std::string_view{plan_.topic}, bytes, wall_);
     if (hungry()) return deliver(heard);
     waiting_.push_back(&heard);  // no more of them than lie in one buffer
   }
@@ -171,7 +175,8 @@ class Listener final : private PushEvents {
   std::deque<Heard*> waiting_;  // for room
   Intake* intake_ = nullptr;    // while polled
   std::size_t delivered_ = 0;
-  Instant now_{};
+  Instant now_{};  // of this turn, as wall_
+  Time wall_{};
   Instant read_at_ = Instant::min();  // before it, waiting pays
   Instant behind_at_ = Instant{};     // when there was last no room
   Instant lost_at_{};
