@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -49,10 +50,13 @@ class RedisPubSub {
  public:
   /// How to make one. Malformed values throw std::invalid_argument and name the field.
   struct Config {
-    /// redis://user:password@host:port/database or unix://user:password@/path?db=database,
-    /// percent-encoded; several servers with commas between, of which the first that answers is used.
+    /// redis://user:password@host:port/database, rediss:// for TLS, or
+    /// unix://user:password@/path?db=database, percent-encoded; several servers with commas between, of
+    /// which the first that answers is used.
     /// Channels are the same in all databases.
     std::string endpoint = "redis://localhost:6379";
+    /// For rediss://: what redis_tls() of <omnibus/backends/redis_tls.hpp> returns.
+    std::shared_ptr<const redis::Security> tls = {};
     std::string group = {};  ///< of subscriptions that name none: in the names of their dead-letter topics
     /// A publish that nobody hears at this server ends as unroutable.
     bool must_be_heard = false;
@@ -70,8 +74,8 @@ class RedisPubSub {
 
   explicit RedisPubSub(Config config)
       : config_{checked(std::move(config))},
-        connect_{redis::parse_endpoints(config_.endpoint, "redis pubsub"), config_.connect_timeout,
-                 config_.heartbeat, config_.largest_message},
+        connect_{redis::parse_endpoints(config_.endpoint, "redis pubsub", config_.tls != nullptr),
+                 config_.connect_timeout, config_.heartbeat, config_.largest_message, config_.tls},
         publisher_{connect_,
                    {config_.publish_window,
                     config_.publish_window_bytes,

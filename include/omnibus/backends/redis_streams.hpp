@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -42,9 +43,12 @@ class RedisStreams {
  public:
   /// How to make one. Malformed values throw std::invalid_argument and name the field.
   struct Config {
-    /// redis://user:password@host:port/database or unix://user:password@/path?db=database,
-    /// percent-encoded; several servers with commas between, of which the first that answers is used.
+    /// redis://user:password@host:port/database, rediss:// for TLS, or
+    /// unix://user:password@/path?db=database, percent-encoded; several servers with commas between, of
+    /// which the first that answers is used.
     std::string endpoint = "redis://localhost:6379";
+    /// For rediss://: what redis_tls() of <omnibus/backends/redis_tls.hpp> returns.
+    std::shared_ptr<const redis::Security> tls = {};
     std::string group = {};  ///< of subscriptions that name none
     /// Streams of each topic, among which the keys are divided. Fixed for the life of a topic.
     std::int32_t shards = 4;
@@ -79,8 +83,8 @@ class RedisStreams {
 
   explicit RedisStreams(Config config)
       : config_{checked(std::move(config))},
-        connect_{redis::parse_endpoints(config_.endpoint, "redis streams"), config_.connect_timeout,
-                 config_.heartbeat, config_.largest_entry},
+        connect_{redis::parse_endpoints(config_.endpoint, "redis streams", config_.tls != nullptr),
+                 config_.connect_timeout, config_.heartbeat, config_.largest_entry, config_.tls},
         publisher_{connect_,
                    {config_.publish_window,
                     config_.publish_window_bytes,

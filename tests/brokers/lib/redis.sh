@@ -2,17 +2,23 @@
 # SPDX-License-Identifier: MIT
 # Redis. Sourced after common.sh.
 
+# redis_configure NAME...: a server and its replicas.
 redis_configure() {
-    new_server "$1" redis
-    new_port "$1" port
+    local name first=$1
+    for name in "$@"; do
+        new_server "$name" redis
+        new_port "$name" port
+        [[ $name == "$first" ]] || printf '%s' "$first" >"$OMNIBUS_BROKERS_DIR/$name/replica_of"
+    done
 }
 
 # OMNIBUS_REDIS_ARGS comes last and so wins, for instance "--appendfsync always".
 redis_launch() {
     local dir=$OMNIBUS_BROKERS_DIR/$1 extra
     read -ra extra <<<"${OMNIBUS_REDIS_ARGS:-}"
+    [[ ! -e $dir/replica_of ]] || extra+=(--replicaof 127.0.0.1 "$(server_port "$(<"$dir/replica_of")")")
     run_server "$1" redis-server --bind 127.0.0.1 --port "$(server_port "$1")" --dir "$dir/data" \
-        --save "" --appendonly yes --appendfsync everysec "${extra[@]}"
+        --save "" --appendonly yes --appendfsync everysec --repl-diskless-sync-delay 0 "${extra[@]}"
 }
 
 # While it loads its data, Redis answers -LOADING.
@@ -20,7 +26,7 @@ redis_ready() {
     [[ $(ask "$(server_port "$1")" 'PING\r\n' 7) == "$(hex_of $'+PONG\r\n')" ]]
 }
 
-redis_assemble() { :; } # there is only one
+redis_assemble() { :; } # replicas find their server by themselves
 
 redis_endpoint() { printf 'redis://127.0.0.1:%s' "$(server_port "$1")"; }
 
@@ -32,4 +38,10 @@ redis_exec() {
     exec "$command" "$@"
 }
 
-redis_could_not_bind() { grep -q 'Address already in use' "$OMNIBUS_BROKERS_DIR/$1/log"; }
+redis_could_not_bind() {
+    local name
+    for name in "$@"; do
+        ! grep -q 'Address already in use' "$OMNIBUS_BROKERS_DIR/$name/log" || return 0
+    done
+    return 1
+}

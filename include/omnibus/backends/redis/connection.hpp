@@ -2,10 +2,8 @@
 #pragma once
 
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <sys/time.h>
 
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -22,6 +20,7 @@
 #include <omnibus/backends/redis/errors.hpp>
 #include <omnibus/backends/redis/reader.hpp>
 #include <omnibus/backends/redis/server.hpp>
+#include <omnibus/backends/redis/transport.hpp>
 #include <omnibus/detail/dialer.hpp>
 #include <omnibus/detail/wakeup.hpp>
 #include <omnibus/error.hpp>
@@ -39,6 +38,7 @@ struct ConnectOptions {
   Duration timeout = std::chrono::seconds{5};
   Duration heartbeat = std::chrono::seconds{5};  ///< a silent server is given up after two
   std::size_t largest_value = std::size_t{64} << 20;  ///< longer ones end the connection
+  std::shared_ptr<const Security> tls = {};           ///< for endpoints that ask for it
 };
 
 /// A connection to one server, after its handshake: AUTH, SELECT and CLIENT SETNAME. Speaks RESP2.
@@ -54,6 +54,7 @@ class Connection {
     return made;
   }
   ~Connection() {
+    transport_.reset();  // it may say goodbye
     if (context_ != nullptr) redisFree(context_);
   }
   Connection(const Connection&) = delete;
@@ -72,13 +73,9 @@ class Connection {
   /// Sends what can be sent now. Returns false when the connection is lost.
   bool send() {
     while (sent_ < out_.size()) {
-      const ssize_t count =
-          ::send(fd(), out_.data() + sent_, out_.size() - sent_, MSG_NOSIGNAL | MSG_DONTWAIT);
-      if (count < 0) {
-        if (errno == EINTR) continue;
-        if (errno == EAGAIN || errno == EWOULDBLOCK) break;
-        return lose("write to ", "the connection was lost");
-      }
+      const Moved count = transport_->write(out_.data() + sent_, out_.size() - sent_);
+      if (count == hung_up) return lose("write to ", "the connection was lost");
+      if (count == 0) break;
       sent_ += static_cast<std::size_t>(count);
     }
     if (sent_ == out_.size()) {
@@ -94,10 +91,9 @@ class Connection {
   template <class WhileWanted>
   bool receive(Replies& replies, Instant now, WhileWanted while_wanted) {
     while (while_wanted()) {
-      const ssize_t count = ::recv(fd(), in_.data(), in_.size(), MSG_DONTWAIT);
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return true;
-      if (count <= 0) return lose("read from ", "the server closed the connection");
+      const Moved count = transport_->read(in_.data(), in_.size());
+      if (count == hung_up) return lose("read from ", "the server closed the connection");
+      if (count == 0) return true;
       last_received_ = now;
       pinged_ = false;
       if (!reader_.feed(in_.data(), static_cast<std::size_t>(count))) {
@@ -159,8 +155,9 @@ class Connection {
     in_.resize(Reader::most_at_once);
   }
 
-  bool lose(const char* operation, const char* context) {
-    return lose(Error::make(Errc::unavailable, operation + name_, context));
+  bool lose(const char* operation, std::string context) {
+    if (const std::string said = transport_->last_words(); !said.empty()) context += ": " + said;
+    return lose(Error::make(Errc::unavailable, operation + name_, std::move(context)));
   }
 
   Result<> connect(const Endpoint& endpoint, const ConnectOptions& options) {
@@ -178,6 +175,13 @@ class Connection {
     }
     ::fcntl(fd(), F_SETFD, FD_CLOEXEC);
     ::fcntl(fd(), F_SETFL, O_NONBLOCK);
+    if (endpoint.tls) {
+      auto secured = options.tls->secure(fd(), endpoint.host, until);
+      if (!secured) return connecting(std::move(secured).error());
+      transport_ = std::move(*secured);
+    } else {
+      transport_ = std::make_unique<PlainTransport>(fd());
+    }
     return shake_hands(endpoint, until);
   }
 
@@ -272,6 +276,7 @@ class Connection {
   const Duration heartbeat_;
   Reader reader_;
   redisContext* context_ = nullptr;
+  std::unique_ptr<Transport> transport_;  // over its socket
   ServerFacts facts_;
   std::int64_t id_ = 0;
   std::string out_;

@@ -11,8 +11,8 @@
 
 #include <omnibus/detail/percent.hpp>
 
-// Where the server is, from URLs: redis://user:password@host:port/database or
-// unix://user:password@/path?db=database, several with commas between.
+// Where the server is, from URLs: redis://user:password@host:port/database, the same with rediss:// for TLS,
+// or unix://user:password@/path?db=database, several with commas between.
 
 namespace omnibus::redis {
 
@@ -24,12 +24,13 @@ struct Endpoint {
   std::string path;  ///< of its socket; empty: host and port
   int port = 6379;
   int database = 0;
+  bool tls = false;
 
   /// For messages: without user and password.
   std::string name() const {
     if (!path.empty()) return "unix://" + path;
     const bool ipv6 = host.find(':') != std::string::npos;
-    return "redis://" + (ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port) +
+    return (tls ? "rediss://" : "redis://") + (ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port) +
            (database == 0 ? "" : "/" + std::to_string(database));
   }
 };
@@ -98,28 +99,32 @@ inline bool parse_unix(std::string_view rest, Endpoint& endpoint) {
 /// Reads one URL. False when it is malformed.
 inline bool parse_endpoint(std::string_view url, Endpoint& endpoint) {
   constexpr std::string_view tcp = "redis://";
+  constexpr std::string_view tls = "rediss://";
   constexpr std::string_view local = "unix://";
+  endpoint.tls = url.starts_with(tls);
+  if (endpoint.tls) return parse_tcp(url.substr(tls.size()), endpoint);
   if (url.starts_with(tcp)) return parse_tcp(url.substr(tcp.size()), endpoint);
   return url.starts_with(local) && parse_unix(url.substr(local.size()), endpoint);
 }
 
-/// Reads one URL or several. `backend` is who complains. Errors: throws std::invalid_argument, which
-/// never shows the password.
-inline std::vector<Endpoint> parse_endpoints(std::string_view urls, const std::string& backend) {
+/// Reads one URL or several. `backend` is who complains; `secured` says that it can speak TLS, and then every
+/// server over TCP has to. Errors: throws std::invalid_argument, which never shows the password.
+inline std::vector<Endpoint> parse_endpoints(std::string_view urls, const std::string& backend,
+                                             bool secured = false) {
+  const auto require = [&](bool good, const char* what) {
+    if (!good) throw std::invalid_argument{"omnibus: " + backend + ": " + what};
+  };
   std::vector<Endpoint> endpoints;
   while (true) {
     const std::size_t comma = urls.find(',');
-    const std::string_view url = urls.substr(0, comma);
-    if (url.starts_with("rediss://")) {
-      throw std::invalid_argument{"omnibus: " + backend +
-                                  ": endpoint asks for TLS with rediss://, which hiredis 0.14 does "
-                                  "not speak: use redis:// or unix:// to a local TLS proxy"};
-    }
-    if (!parse_endpoint(url, endpoints.emplace_back())) {
-      throw std::invalid_argument{
-          "omnibus: " + backend +
-          ": endpoint is no URL like redis://user:password@host:6379/0 or unix:///path"};
-    }
+    Endpoint& endpoint = endpoints.emplace_back();
+    require(parse_endpoint(urls.substr(0, comma), endpoint),
+            "endpoint is no URL like redis://user:password@host:6379/0 or unix:///path");
+    require(secured || !endpoint.tls,
+            "endpoint asks for TLS with rediss://: set .tls = redis_tls(), from "
+            "<omnibus/backends/redis_tls.hpp>");
+    require(!secured || endpoint.tls || !endpoint.path.empty(),
+            ".tls is set, but endpoint asks for none: write rediss://");
     if (comma == std::string_view::npos) return endpoints;
     urls.remove_prefix(comma + 1);
   }

@@ -20,9 +20,9 @@ std::string parts(std::string_view url) {
   return text;
 }
 
-std::string complaint(std::string_view url) {
+std::string complaint(std::string_view url, bool secured = false) {
   try {
-    (void)parse_endpoints(url, "redis streams");
+    (void)parse_endpoints(url, "redis streams", secured);
   } catch (const std::invalid_argument& problem) {
     return problem.what();
   }
@@ -56,8 +56,20 @@ TEST_CASE("redis: malformed URLs are refused, and no secret is shown") {
     CHECK_FALSE(complaint(bad).empty());
     CHECK(complaint(bad).find("canary") == std::string::npos);
   }
-  CHECK(complaint("rediss://u:canary@host").find("TLS") != std::string::npos);
+}
+
+TEST_CASE("redis: TLS is for those who have it, and nobody goes without unknowingly") {
+  CHECK(complaint("rediss://u:canary@host").find("redis_tls()") != std::string::npos);
+  CHECK(complaint("redis://a,rediss://u:canary@host").find("redis_tls()") != std::string::npos);
   CHECK(complaint("rediss://u:canary@host").find("canary") == std::string::npos);
+  CHECK(complaint("rediss://host", true).empty());
+  CHECK(complaint("rediss://a,redis://b", true).find("rediss://") != std::string::npos);
+  CHECK(complaint("rediss://a,unix:///run/redis.sock", true).empty());
+  const Endpoint there = parse_endpoints("rediss://u:p@host:1/2", "redis", true)[0];
+  CHECK(there.tls);
+  CHECK(there.port == 1);
+  CHECK(there.name() == "rediss://host:1/2");
+  CHECK_FALSE(parse_endpoints("redis://host", "redis")[0].tls);
 }
 
 TEST_CASE("redis: names of endpoints show no secrets") {
