@@ -43,6 +43,11 @@ class RedisTwin {
     append({"PUBLISH", channel, bytes});
     appended();
   }
+  /// Sets a key for so many milliseconds unless it is there, likewise.
+  void set_if_absent(std::string_view key, std::string_view value, std::string_view ms) {
+    append({"SET", key, value, "NX", "PX", ms});
+    appended();
+  }
   /// Waits until everything is answered.
   void flush() { read_replies(0); }
 

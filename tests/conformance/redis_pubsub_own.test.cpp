@@ -75,14 +75,6 @@ void until_it_flows(Setup& s, PlainBus& bus, const Inbox& inbox) {
       "messages to flow again");
 }
 
-/// Puts a setting back when the case ends.
-struct Restore {
-  Raw& raw;
-  std::string name;
-  std::string before = raw({"CONFIG", "GET", name}).substr(name.size() + 1);
-  ~Restore() { (void)raw({"CONFIG", "SET", name, before}); }
-};
-
 }  // namespace
 
 TEST_CASE("what others publish is a raw delivery, and what we publish plainly is theirs") {

@@ -53,4 +53,12 @@ class Raw {
       nullptr, [](redisContext* each) { redisFree(each); }};
 };
 
+/// Puts a setting back when the case ends.
+struct Restore {
+  Raw& raw;
+  std::string name;
+  std::string before = raw({"CONFIG", "GET", name}).substr(name.size() + 1);
+  ~Restore() { (void)raw({"CONFIG", "SET", name, before}); }
+};
+
 }  // namespace conformance

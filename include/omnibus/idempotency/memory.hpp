@@ -88,7 +88,7 @@ class MemoryKeyStore {
     Shard& shard = shard_of(claim);
     std::lock_guard lock{shard.mutex};
     const std::uint32_t index = shard.held(claim);
-    if (index == none) return fenced("complete");
+    if (index == none) return detail::no_longer_held("complete");
     Entry& entry = shard.at(index);
     entry.completed = true;
     // From the time of the claim, without asking the clock; a lease without end is kept for ever.
@@ -101,7 +101,7 @@ class MemoryKeyStore {
     Shard& shard = shard_of(claim);
     std::lock_guard lock{shard.mutex};
     const std::uint32_t index = shard.held(claim);
-    if (index == none) return fenced("release");
+    if (index == none) return detail::no_longer_held("release");
     shard.remove(index);
     return {};
   }
@@ -251,11 +251,6 @@ class MemoryKeyStore {
 
   Shard& shard_of(const Claim& claim) noexcept {
     return shards_[(claim.handle >> 32) & (shard_count_ - 1)];
-  }
-
-  static Error fenced(std::string_view what) {
-    return Error::make(Errc::rejected, std::string{what} + " idempotency key",
-                       "the lease ended and the key is no longer this claim's");
   }
 
   /// Leases and memory are a matter of seconds: the clock of the last timer tick will do, which is

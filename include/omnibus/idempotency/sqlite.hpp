@@ -2,17 +2,15 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <cstring>
-#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include <omnibus/clock.hpp>
+#include <omnibus/detail/combiner.hpp>
 #include <omnibus/detail/hash.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/sqlite.hpp>
@@ -102,47 +100,31 @@ class SqliteKeyStore {
     Claim claim{};
     Effect* effect = nullptr;
     Result<> result{};
-    bool done = false;
   };
-  using Batch = std::vector<Request*>;
+  using Batch = detail::Combiner<Request>::Batch;
 
   // ── who writes ─────────────────────────────────────────────────────────────────────────────────
 
-  /// One caller at a time writes for all that wait by then; the others sleep until theirs is done.
   Result<> carry_out(Request& request) {
-    std::unique_lock lock{mutex_};
-    waiting_.push_back(&request);
-    while (!request.done) {
-      if (writing_) {
-        signal_.wait(lock);
-        continue;
-      }
-      writing_ = true;
-      batch_.swap(waiting_);
-      lock.unlock();
-      write(batch_);
-      lock.lock();
-      writing_ = false;
-      for (Request* each : batch_) each->done = true;
-      batch_.clear();
-      signal_.notify_all();
-    }
+    callers_.carry_out(request, [this](const Batch& batch) noexcept { write(batch); });
     return std::move(request.result);
   }
 
   // ── the transaction ────────────────────────────────────────────────────────────────────────────
 
-  void write(const Batch& batch) {
-    Result<> written = open();
-    if (written) written = check(database_.run("BEGIN IMMEDIATE"));
-    if (written) {
-      written = all_of(batch);
-      if (written) written = check(database_.run("COMMIT"));
-      if (!written) (void)database_.run("ROLLBACK");
-    }
+  void write(const Batch& batch) noexcept {
+    const Result<> written = detail::guarded([&] { return transact(batch); });
     if (written) return;
     for (Request* each : batch) each->result = written.error();
     close();  // whatever is wrong, the next one begins anew
+  }
+  Result<> transact(const Batch& batch) {
+    if (Result<> opened = open(); !opened) return opened;
+    if (Result<> begun = check(database_.run("BEGIN IMMEDIATE")); !begun) return begun;
+    Result<> written = all_of(batch);
+    if (written) written = check(database_.run("COMMIT"));
+    if (!written) (void)database_.run("ROLLBACK");
+    return written;
   }
 
   /// What it returns concerns the file, and with it everybody; the rest is each request's own result.
@@ -206,8 +188,7 @@ class SqliteKeyStore {
     if (settle->step() != SQLITE_DONE) return problem();
     if (sqlite3_changes(database_.get()) == 1) return {};
     const bool completes = request.kind == Request::Kind::complete;
-    request.result = Error::make(Errc::rejected, std::string{completes ? "complete" : "release"} + " idempotency key",
-                                 "the lease ended and the key is no longer this claim's");
+    request.result = detail::no_longer_held(completes ? "complete" : "release");
     return {};
   }
   Result<> settle_with_effect(Request& request) {
@@ -357,13 +338,9 @@ class SqliteKeyStore {
   SystemClock system_clock_;
   const Clock* clock_;
 
-  std::mutex mutex_;
-  std::condition_variable signal_;
-  Batch waiting_;
-  bool writing_ = false;
+  detail::Combiner<Request> callers_;
 
-  Batch batch_;  // of the one who writes, from here ...
-  std::int64_t now_ = INT64_MIN;
+  std::int64_t now_ = INT64_MIN;  // of the one who writes, from here ...
   std::int64_t fence_ = 0;
   detail::sqlite::Database database_;  // goes after its statements
   detail::sqlite::Statement read_fence_, write_fence_, find_, insert_, take_over_, complete_, release_,

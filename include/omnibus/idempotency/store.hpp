@@ -3,9 +3,11 @@
 
 #include <concepts>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include <omnibus/detail/hash.hpp>
+#include <omnibus/error.hpp>
 #include <omnibus/result.hpp>
 #include <omnibus/time.hpp>
 
@@ -47,5 +49,15 @@ concept KeyStore = requires(S& store, const IdempotencyKey& key, const detail::H
   // in progress with this fence -> released. Errors: rejected when the fence is an old one.
   { store.release(key, claim) } -> std::same_as<Result<>>;
 };
+
+namespace detail {
+
+/// What a store says to who completes or releases ("what") a claim that is not in force.
+inline Error no_longer_held(std::string_view what) {
+  return Error::make(Errc::rejected, std::string{what} + " idempotency key",
+                     "the lease ended and the key is no longer this claim's");
+}
+
+}  // namespace detail
 
 }  // namespace omnibus

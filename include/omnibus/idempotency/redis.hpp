@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <omnibus/backend.hpp>
+#include <omnibus/backends/redis/command.hpp>
+#include <omnibus/backends/redis/connection.hpp>
+#include <omnibus/backends/redis/endpoint.hpp>
+#include <omnibus/backends/redis/errors.hpp>
+#include <omnibus/backends/redis/reader.hpp>
+#include <omnibus/backends/redis/server.hpp>
+#include <omnibus/detail/combiner.hpp>
+#include <omnibus/detail/hash.hpp>
+#include <omnibus/detail/smaller.hpp>
+#include <omnibus/detail/uuid.hpp>
+#include <omnibus/detail/wakeup.hpp>
+#include <omnibus/handler.hpp>
+#include <omnibus/idempotency/redis_script.hpp>
+#include <omnibus/idempotency/store.hpp>
+
+// Idempotency keys on a Redis server, for the processes of many machines.
+
+namespace omnibus {
+
+/// Where a RedisKeyStore keeps its keys, and for how long.
+struct RedisKeyStoreOptions {
+  /// redis://user:password@host:port/database, rediss:// for TLS, or unix://user:password@/path?db=database,
+  /// percent-encoded; several servers with commas between, of which the first that answers is used.
+  std::string endpoint = "redis://localhost:6379";
+  /// For rediss://: what redis_tls() of <omnibus/backends/redis_tls.hpp> returns.
+  std::shared_ptr<const redis::Security> tls = {};
+  std::string prefix = "omnibus:keys";         ///< of the names of its keys there, in braces
+  Duration keep = std::chrono::hours{24};      ///< how long a completed key is remembered
+  Duration timeout = std::chrono::seconds{5};  ///< of connecting, and of an answer
+};
+
+/// A KeyStore on a Redis server of version 2.6 or later; its clock decides. Each key is decided by a script,
+/// many in one; callers that come while others wait for the server share the next round trip.
+/// What the server forgets may be done again: `health` says what a crash of it would cost, and whether it
+/// would drop keys when its memory is full. A key whose lease has ended is free for any payload.
+/// Thread safety: shared objects are safe, and so are several processes. Blocks: until the server has
+/// answered, for twice the timeout at most, and as long again behind others.
+/// Errors of every call: unavailable, when the server does not answer; access_denied; rejected, when its
+/// memory is full or it is a replica; unsupported; topology_mismatch. Nothing is lost then: a claim whose
+/// answer did not come is released with the next connection, or ends with its lease.
+/// Lifetime: it must outlive the subscriptions that use it.
+class RedisKeyStore {
+ public:
+  /// Connects to nothing yet. Throws std::invalid_argument.
+  explicit RedisKeyStore(RedisKeyStoreOptions options = {})
+      : options_{std::move(options)},
+        connect_{redis::parse_endpoints(options_.endpoint, "RedisKeyStore", options_.tls != nullptr)} {
+    const auto require = [](bool good, const char* what) {
+      if (!good) throw std::invalid_argument{std::string{"omnibus: RedisKeyStore: "} + what};
+    };
+    require(options_.keep > Duration::zero(), "keep must be positive");
+    require(options_.timeout > Duration::zero(), "timeout must be positive");
+    require(options_.prefix.find_first_of("{}") == std::string::npos, "prefix must have no braces");
+    connect_.timeout = options_.timeout;
+    connect_.tls = options_.tls;
+  }
+  RedisKeyStore(const RedisKeyStore&) = delete;
+  RedisKeyStore& operator=(const RedisKeyStore&) = delete;
+
+  Result<Claim> claim(const IdempotencyKey& key, const detail::Hash128& fingerprint, Duration lease) {
+    Request request{'c', &key, milliseconds(lease)};
+    std::memcpy(request.fingerprint, &fingerprint, sizeof request.fingerprint);
+    request.claim.lease = lease;
+    if (Result<> done = carry_out(request); !done) return std::move(done.error());
+    return request.claim;
+  }
+  Result<> complete(const IdempotencyKey& key, const Claim& claim) {
+    Request request{'d', &key, milliseconds(options_.keep)};
+    request.claim = claim;
+    return carry_out(request);
+  }
+  Result<> release(const IdempotencyKey& key, const Claim& claim) {
+    Request request{'r', &key, 0};
+    request.claim = claim;
+    return carry_out(request);
+  }
+
+  /// What went wrong last, or what the server's word is worth.
+  Health health() const {
+    const std::lock_guard lock{health_mutex_};
+    return health_;
+  }
+
+ private:
+  struct Request {
+    char asked;
+    const IdempotencyKey* key;
+    std::int64_t ms;
+    char fingerprint[16]{};
+    Claim claim{};
+    Result<> result{};
+    bool written = false;
+    bool answered = false;
+  };
+  using Batch = detail::Combiner<Request>::Batch;
+
+  /// A claim whose answer was lost.
+  struct Doubt {
+    std::string name;
+    std::uint64_t token;
+  };
+
+  Result<> carry_out(Request& request) {
+    callers_.carry_out(request, [this](const Batch& batch) noexcept { serve(batch); });
+    return std::move(request.result);
+  }
+
+  // ── the one who serves all ─────────────────────────────────────────────────────────────────────
+
+  void serve(const Batch& batch) noexcept {
+    const Result<> served = detail::guarded([&] { return try_twice(batch); });
+    if (served) return;
+    note({false, served.error().message()});
+    for (Request* each : batch) {
+      if (!each->answered) each->result = served.error();
+    }
+  }
+
+  /// A connection that has rested may turn out to be dead: then there is another one.
+  Result<> try_twice(const Batch& batch) {
+    const bool rested = connection_ != nullptr;
+    Result<> exchanged = exchange(batch);
+    bool answered = true;
+    for (const Request* each : batch) answered = answered && each->answered;
+    return exchanged || answered || !rested ? exchanged : exchange(batch);
+  }
+
+  Result<> exchange(const Batch& batch) {
+    if (Result<> connected = connect(); !connected) return connected;
+    Answers answers{*this, batch};
+    write(answers, batch);
+    const Instant until = after(std::chrono::steady_clock::now(), options_.timeout);
+    while (true) {
+      const Instant now = std::chrono::steady_clock::now();
+      if (!connection_->send() || !connection_->receive(answers, now)) {
+        return lose(batch, connection_->problem());
+      }
+      if (answers.all()) break;
+      if (now >= until) {
+        return lose(batch, Error::make(Errc::unavailable, "use " + connection_->name(),
+                                       "the server does not answer"));
+      }
+      nobody_rings_.wait(connection_->fd(), true, connection_->unsent() > 0, until);
+    }
+    if (answers.forgotten) return lose(batch, Error::make(Errc::unavailable, "", "the script was flushed"));
+    doubts_.clear();
+    if (!answers.problem) return {};
+    endpoint_ = (endpoint_ + 1) % connect_.endpoints.size();  // another one may be the one that takes keys
+    return lose(batch, *answers.problem);
+  }
+
+  Result<> connect() {
+    if (connection_) return {};
+    Error problem;
+    for (std::size_t tries = 0; tries < connect_.endpoints.size(); ++tries) {
+      auto opened = redis::Connection::open(connect_.endpoints[endpoint_], connect_);
+      if (opened) {
+        connection_ = std::move(*opened);
+        script_.clear();
+        note({true, warning_of(connection_->facts())});
+        return {};
+      }
+      problem = std::move(opened).error();
+      endpoint_ = (endpoint_ + 1) % connect_.endpoints.size();
+    }
+    return problem;
+  }
+
+  /// What was written and not answered may have been carried out.
+  Result<> lose(const Batch& batch, Error why) {
+    constexpr std::size_t most = 10'000;
+    connection_.reset();
+    for (Request* each : batch) {
+      if (each->answered || !each->written) continue;
+      if (each->asked == 'c') {
+        if (doubts_.size() < most) doubts_.push_back({name_of(*each->key), each->claim.handle});
+      } else if (each->asked == 'd') {
+        each->asked = 'D';
+      } else if (each->asked == 'r') {
+        each->asked = 'R';
+      }
+    }
+    return why;
+  }
+
+  // ── what is asked ──────────────────────────────────────────────────────────────────────────────
+
+  /// Hears the answers, in the order of the questions.
+  class Answers final : public redis::Replies {
+   public:
+    Answers(RedisKeyStore& store, const Batch& batch) noexcept : store_{store}, batch_{batch} {}
+
+    /// Answers that are owed: of scripts, each with so many requests from this one on.
+    struct Owed {
+      std::size_t first;
+      std::size_t count;
+    };
+    std::vector<Owed> owed;
+    bool forgotten = false;  ///< the server does not have the script any more
+    std::optional<Error> problem;
+
+    bool all() const noexcept { return next_ >= owed.size(); }
+
+    void part(const redis::Part& part) noexcept override {
+      if (all()) return;
+      const Owed& mine = owed[next_];
+      if (part.kind == redis::Part::Kind::error) return refused(part, mine);
+      if (mine.count == 0) {
+        if (part.kind == redis::Part::Kind::text) store_.script_.assign(part.text);
+        return;
+      }
+      if (part.depth != 1 || part.index / 2 >= mine.count) return;
+      Request& request = *batch_[mine.first + part.index / 2];
+      if (part.index % 2 == 0) {
+        state_ = part.number;
+      } else {
+        answered(request, state_, part.number);
+      }
+    }
+    void complete() noexcept override { ++next_; }
+
+   private:
+    void refused(const redis::Part& part, const Owed& mine) noexcept {
+      if (redis::first_word(part.text) == "NOSCRIPT") {
+        forgotten = true;
+        return;
+      }
+      problem = redis::server_error(part.text, "use idempotency keys");
+      for (std::size_t i = 0; i < mine.count; ++i) {
+        Request& request = *batch_[mine.first + i];
+        request.result = *problem;
+        request.answered = true;
+      }
+    }
+
+    static void answered(Request& request, std::int64_t state, std::int64_t number) noexcept {
+      request.answered = true;
+      if (request.asked != 'c') {
+        const bool completes = request.asked == 'd' || request.asked == 'D';
+        if (state != 0) request.result = detail::no_longer_held(completes ? "complete" : "release");
+        return;
+      }
+      request.claim.state = static_cast<Claim::State>(state);
+      if (request.claim.state == Claim::State::acquired) {
+        request.claim.fence = static_cast<std::uint64_t>(number);
+      } else {
+        // 0: the lease ends in this very millisecond.
+        request.claim.lease = std::chrono::milliseconds{detail::larger<std::int64_t>(number, 1)};
+      }
+    }
+
+    RedisKeyStore& store_;
+    const Batch& batch_;
+    std::size_t next_ = 0;
+    std::int64_t state_ = 0;
+  };
+
+  void write(Answers& answers, const Batch& batch) {
+    constexpr std::size_t at_once = 128;  // so that the server has time for others
+    std::string& out = connection_->out();
+    const bool loads = script_.empty();
+    if (loads) redis::append_command(out, "SCRIPT", "LOAD", redis::scripts::keys);
+    if (loads) answers.owed.push_back({0, 0});
+    for (const Doubt& each : doubts_) {
+      begin_script(out, 1);
+      redis::append_argument(out, each.name);
+      redis::append_argument(out, 0);
+      append_asked(out, 'r', 0, each.token, {});
+      answers.owed.push_back({0, 0});
+    }
+    for (std::size_t first = 0; first < batch.size();) {
+      std::size_t end = first;
+      while (end < batch.size() && end - first < at_once && !batch[end]->answered) ++end;
+      if (end > first) {
+        append_requests(out, batch, first, end);
+        answers.owed.push_back({first, end - first});
+      }
+      first = detail::larger(end, first + 1);
+    }
+  }
+
+  void append_requests(std::string& out, const Batch& batch, std::size_t first, std::size_t end) {
+    begin_script(out, end - first);
+    std::size_t claims = 0;
+    for (std::size_t i = first; i < end; ++i) {
+      redis::append_argument(out, name_of(*batch[i]->key));
+      if (batch[i]->asked == 'c') ++claims;
+    }
+    redis::append_argument(out, claims);
+    for (std::size_t i = first; i < end; ++i) {
+      Request& each = *batch[i];
+      each.written = true;
+      if (each.asked == 'c') each.claim.handle = ++last_token_;
+      append_asked(out, each.asked, each.ms, each.claim.handle,
+                   {each.fingerprint, each.asked == 'c' ? sizeof each.fingerprint : 0});
+    }
+  }
+
+  /// Begins the script for so many keys, whose names and arguments follow. The first time on a connection it
+  /// is sent whole: what the server calls it is not known yet.
+  void begin_script(std::string& out, std::size_t names) const {
+    redis::begin_command(out, 3 + 1 + names + 1 + 4 * names);
+    redis::append_argument(out, script_.empty() ? "EVAL" : "EVALSHA");
+    redis::append_argument(out, script_.empty() ? redis::scripts::keys : std::string_view{script_});
+    redis::append_argument(out, 1 + names);
+    redis::append_argument(out, "{" + options_.prefix + "}:fence");
+  }
+  static void append_asked(std::string& out, char asked, std::int64_t ms, std::uint64_t token,
+                           std::string_view fingerprint) {
+    char bytes[sizeof token];
+    std::memcpy(bytes, &token, sizeof token);
+    redis::append_argument(out, std::string_view{&asked, 1});
+    redis::append_argument(out, ms);
+    redis::append_argument(out, std::string_view{bytes, sizeof bytes});
+    redis::append_argument(out, fingerprint);
+  }
+
+  // ── words and numbers ──────────────────────────────────────────────────────────────────────────
+
+  /// Lengths first, so that no two names are one.
+  std::string name_of(const IdempotencyKey& key) const {
+    std::string name = "{" + options_.prefix + "}:";
+    name.append(redis::Digits{key.consumer.size()}).append(".").append(redis::Digits{key.topic.size()});
+    name.append(":").append(key.consumer).append("/").append(key.topic).append("/").append(key.key);
+    return name;
+  }
+
+  static std::int64_t milliseconds(Duration duration) noexcept {
+    return detail::larger<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(duration).count(), 1);
+  }
+
+  static std::string warning_of(const redis::ServerFacts& facts) {
+    std::string warning = redis::durability_warning(facts);
+    if (facts.known && !facts.eviction.empty() && facts.eviction != "noeviction") {
+      warning.append(warning.empty() ? "" : "; ");
+      warning.append("maxmemory-policy is " + facts.eviction + ": keys are forgotten when memory is short");
+    }
+    return warning;
+  }
+  void note(Health health) {
+    const std::lock_guard lock{health_mutex_};
+    health_ = std::move(health);
+  }
+
+  const RedisKeyStoreOptions options_;
+  redis::ConnectOptions connect_;
+  detail::Combiner<Request> callers_;
+
+  std::unique_ptr<redis::Connection> connection_;  // of the one who serves, from here ...
+  std::size_t endpoint_ = 0;
+  std::string script_;  // what the server calls it; empty: not known on this connection
+  std::vector<Doubt> doubts_;
+  std::uint64_t last_token_ = detail::entropy64();  // unlike those of other stores
+  detail::Wakeup nobody_rings_;                     // ... to here
+
+  mutable std::mutex health_mutex_;
+  Health health_{true, "not connected: no key was claimed yet"};
+};
+
+static_assert(KeyStore<RedisKeyStore>);
+
+}  // namespace omnibus
