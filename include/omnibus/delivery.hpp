@@ -17,6 +17,7 @@
 namespace omnibus {
 
 class Delivery;
+class Effects;
 
 /// How a delivery ended, or what happened on the way; observers and counters are told.
 enum class DeliveryEvent : std::uint8_t {
@@ -107,6 +108,11 @@ class Delivery {
   Instant turn() const noexcept { return turn_; }
   void set_turn(Instant turn) noexcept { turn_ = turn; }
 
+  /// For key stores: where the handler puts what is to be written with the completion of its key; nullptr:
+  /// nobody writes anything.
+  Effects* effects() const noexcept { return effects_; }
+  void set_effects(Effects* effects) noexcept { effects_ = effects; }
+
   /// For stages: the subscription that runs this delivery.
   DeliveryContext& context() const noexcept { return *context_; }
   /// For stages: what earlier attempts in this process left behind; none before the first failure.
@@ -119,6 +125,7 @@ class Delivery {
     std::uint32_t burials = 0;      ///< how often that was tried
     std::uint64_t claim_to_complete = 0;  ///< handled, but the key store could not be told yet
     std::uint64_t claim_handle = 0;
+    std::shared_ptr<Effects> effects = {};  ///< to be written with that completion
   };
   const History* history() const noexcept { return history_.get(); }
   /// For stages: true when only its dead letter is still to be written, so that no handler is called.
@@ -167,6 +174,7 @@ class Delivery {
   mutable void (*complete_)(std::uint64_t token);  // null once it has been called
   DeliveryContext* context_;
   std::unique_ptr<History> history_;
+  Effects* effects_ = nullptr;
   std::string_view dead_letter_topic_;
   std::uint64_t generation_;
   Instant deadline_ = Instant::max();

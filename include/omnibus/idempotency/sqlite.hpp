@@ -10,11 +10,13 @@
 #include <utility>
 
 #include <omnibus/clock.hpp>
+#include <omnibus/delivery.hpp>
 #include <omnibus/detail/combiner.hpp>
 #include <omnibus/detail/hash.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/sqlite.hpp>
 #include <omnibus/detail/unique_function.hpp>
+#include <omnibus/effects.hpp>
 #include <omnibus/handler.hpp>
 #include <omnibus/idempotency/store.hpp>
 
@@ -80,6 +82,21 @@ class SqliteKeyStore {
     request.claim = claim;
     request.effect = &effect;
     return carry_out(request);
+  }
+  /// For handlers behind idempotent() with this store: has `effect` written in the transaction that completes
+  /// the delivery's key, once the handler has ended well. Several are written in order. Return what it
+  /// returns: an effect that is not taken is not written.
+  /// Errors: unsupported, where no idempotent() with this store runs the handler.
+  Result<> write_with(const Delivery& delivery, Effect effect) {
+    Effects* const effects = delivery.effects();
+    if (effects == nullptr || effects->store() != this) {
+      return Error::make(Errc::unsupported, "write with the completion",
+                         "the handler is not behind idempotent() with this store");
+    }
+    effects->add([effect = std::move(effect)](void* connection) mutable {
+      return effect(static_cast<sqlite3*>(connection));
+    });
+    return {};
   }
   Result<> release(const IdempotencyKey& key, const Claim& claim) {
     Request request{Request::Kind::release, key};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 
 #include <omnibus/clock.hpp>
 #include <omnibus/detail/smaller.hpp>
+#include <omnibus/effects.hpp>
 #include <omnibus/idempotency/store.hpp>
 #include <omnibus/pipeline.hpp>
 
@@ -43,8 +45,9 @@ class IdempotentStage {
                              options_.key ? std::string_view{chosen} : delivery.id()};
     if (key.key.empty()) return next(delivery);
     if (const auto* past = delivery.history(); past != nullptr && past->claim_to_complete != 0) {
+      Effects effects = past->effects ? std::move(*past->effects) : Effects{store_};
       return complete(delivery, key, {Claim::State::acquired, past->claim_to_complete,
-                                      past->claim_handle, options_.lease});
+                                      past->claim_handle, options_.lease}, effects);
     }
     const Result<Claim> claim =
         store_->claim(key, detail::hash128(delivery.payload()), options_.lease);
@@ -60,22 +63,48 @@ class IdempotentStage {
         return Error::make(Errc::key_mismatch, "claim idempotency key",
                            "the key was used before with another payload");
     }
+    Effects effects{store_};
+    if constexpr (writes_effects) delivery.set_effects(&effects);
     Result<> result = detail::guarded([&] { return next(delivery); });
-    if (result && !delivery.dead_lettered()) return complete(delivery, key, *claim);
+    delivery.set_effects(nullptr);
+    if (result && !delivery.dead_lettered()) return complete(delivery, key, *claim, effects);
     (void)store_->release(key, *claim);  // if it fails, the lease ends by itself
     return result;
   }
 
  private:
+  static constexpr bool writes_effects = requires(S& store, const IdempotencyKey& key, const Claim& claim) {
+    store.complete_with(key, claim, [](auto*) { return Result<>{}; });
+  };
+
   /// The handler has ended well. When the store cannot be told, only telling it is tried again; a
-  /// claim that someone took over in the meantime is theirs to complete.
-  Result<> complete(Delivery& delivery, const IdempotencyKey& key, const Claim& claim) const {
-    const Result<> completed = store_->complete(key, claim);
+  /// claim that someone took over in the meantime is theirs to complete. When an effect fails, so has the
+  /// handler.
+  Result<> complete(Delivery& delivery, const IdempotencyKey& key, const Claim& claim,
+                    Effects& effects) const {
+    Result<> written{};
+    const Result<> completed = tell(key, claim, effects, written);
+    if (!written) {
+      (void)store_->release(key, claim);
+      return written;
+    }
     if (completed || !completed.error().retryable) return {};
     auto& history = delivery.remember(completed.error(), delivery.context().clock().now());
     history.claim_to_complete = claim.fence;
     history.claim_handle = claim.handle;
+    if (!effects.empty()) history.effects = std::make_shared<Effects>(std::move(effects));
     return wait_for_store(delivery, completed.error());
+  }
+  /// `written`: what became of the effects.
+  Result<> tell(const IdempotencyKey& key, const Claim& claim, Effects& effects, Result<>& written) const {
+    if constexpr (writes_effects) {
+      if (!effects.empty()) {
+        return store_->complete_with(key, claim, [&](auto* connection) {
+          return written = detail::guarded([&] { return effects.write(connection); });
+        });
+      }
+    }
+    return store_->complete(key, claim);
   }
 
   /// Fails closed: without the store nothing is handled, nothing is acknowledged, and no more is taken.
@@ -102,7 +131,9 @@ class IdempotentStage {
 /// Handles each key at most once to the end: a message whose key was completed before is
 /// acknowledged without running the handler; one whose key is being handled waits and comes again.
 /// Delivery: at least one success, at most one completed effect for each key, as far as the store
-/// remembers. A failed or dead-lettered message releases its key, so that it can be redriven.
+/// remembers. A failed or dead-lettered message releases its key, so that it can be redriven. With a store
+/// that writes effects, such as SqliteKeyStore, what the handler gave to its write_with is written in the
+/// transaction that completes the key; where that fails, the message has failed, beyond any `retry` within.
 /// Errors: key_mismatch (permanent) for a key with another payload; while the store fails, nothing
 /// is handled and the message waits. Lifetime: the store must outlive the subscription.
 template <class S>

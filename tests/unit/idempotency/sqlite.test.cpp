@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <omnibus/idempotency/sqlite.hpp>
 
+#include <omnibus/idempotency/memory.hpp>
 #include <omnibus/idempotency/suite.hpp>
 #include <omnibus/middleware/idempotent.hpp>
 #include <omnibus/middleware/retry.hpp>
@@ -164,6 +165,79 @@ TEST_CASE("sqlite: effects are written with the completion, or not at all") {
   CHECK_FALSE(store.complete_with(key_of("2"), second, [](sqlite3*) -> Result<> { throw 42; }));
   CHECK(store.complete_with(key_of("2"), second, charge));
   CHECK(raw.number("SELECT count(*) FROM charges") == 2);
+}
+
+TEST_CASE("sqlite: what a handler writes with its completion is written once and with it, or not at all") {
+  const Folder folder;
+  Raw raw{folder.file()};
+  REQUIRE(raw.run("PRAGMA journal_mode=WAL; CREATE TABLE charges(id TEXT)") == SQLITE_OK);
+  const auto charges = [&] { return raw.number("SELECT count(*) FROM charges"); };
+  SqliteKeyStore store{{.path = folder.file(), .busy_timeout = 10ms}};
+  FakeContext context;
+  int calls = 0;
+  Result<> money{};
+  const auto handler = [&](const Delivery& delivery) -> Result<> {
+    ++calls;
+    for (int i = 0; i < 2; ++i) {
+      Result<> taken = store.write_with(delivery, [&](sqlite3* database) -> Result<> {
+        if (sqlite3_exec(database, "INSERT INTO charges VALUES('x')", nullptr, nullptr, nullptr) != SQLITE_OK) {
+          return retryable(sqlite3_errmsg(database));
+        }
+        return money;
+      });
+      if (!taken) return taken;
+    }
+    return {};
+  };
+  auto pipeline = detail::compose(handler | idempotent(store));
+
+  Received first{context, message_of("1", "k", "body")}, again{context, message_of("1", "k", "body")};
+  CHECK(pipeline(first.delivery));
+  CHECK(charges() == 2);
+  CHECK(pipeline(again.delivery));
+  CHECK(again.delivery.duplicate());
+  CHECK(charges() == 2);
+  CHECK(calls == 1);
+
+  // An effect that fails is a handler that fails: the key is free for another attempt.
+  Received poor{context, message_of("2", "k", "body")};
+  money = permanent("no money");
+  const Result<> failed = pipeline(poor.delivery);
+  REQUIRE_FALSE(failed);
+  CHECK(failed.error().context == "no money");
+  CHECK(charges() == 2);
+  money = {};
+  CHECK(pipeline(poor.delivery));
+  CHECK(charges() == 4);
+  CHECK(calls == 3);
+
+  // While the file cannot be written, the handler has ended all the same, and does not run again.
+  Received late{context, message_of("3", "k", "body")};
+  auto locked = detail::compose([&](const Delivery& delivery) -> Result<> {
+    CHECK(raw.run("BEGIN IMMEDIATE") == SQLITE_OK);
+    return handler(delivery);
+  } | idempotent(store));
+  const Result<> waits = locked(late.delivery);
+  REQUIRE_FALSE(waits);
+  CHECK(waits.error().again());
+  CHECK(raw.run("ROLLBACK") == SQLITE_OK);
+  CHECK(charges() == 4);
+  late.delivery.begin_again();
+  CHECK(locked(late.delivery));
+  CHECK(charges() == 6);
+  CHECK(calls == 4);
+
+  // Nobody would write it.
+  MemoryKeyStore other;
+  SqliteKeyStore another{{.path = folder.file("another.db")}};
+  Received lost{context, message_of("4", "k", "body")};
+  for (const Result<>& refused : {detail::compose(handler | idempotent(other))(lost.delivery),
+                                  detail::compose(handler | idempotent(another))(lost.delivery),
+                                  handler(lost.delivery)}) {
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == Errc::unsupported);
+  }
+  CHECK(charges() == 6);
 }
 
 TEST_CASE("sqlite: completed keys are remembered as long as they are to be, and then forgotten") {
