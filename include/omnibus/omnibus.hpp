@@ -11,6 +11,7 @@
 #include <omnibus/publishing.hpp>
 
 #include <omnibus/backends/memory.hpp>
+#include <omnibus/batch.hpp>
 #include <omnibus/codec/text.hpp>
 #include <omnibus/event_bus.hpp>
 #include <omnibus/idempotency/memory.hpp>
