@@ -34,7 +34,7 @@ struct Held {
   std::uint32_t attempts = 0;
   std::string_view meant_for;  ///< a group; empty: for all
   rd_kafka_message_t* raw = nullptr;
-  std::string own, headers, scratch;  ///< bytes that the message shows besides those of `raw`
+  std::string own, envelope, headers, scratch;  ///< what the message shows besides key and payload of `raw`
   Held* next = nullptr;
 
   /// Takes the record, and reads of it what costs nothing.
@@ -50,6 +50,12 @@ struct Held {
     rd_kafka_timestamp_type_t type{};
     message.time = from_ms(rd_kafka_message_timestamp(record, &type));
   }
+  /// To be called when it is no longer needed: does not hold on to unusual amounts of memory.
+  void release() noexcept {
+    for (std::string* each : {&envelope, &headers, &scratch}) {
+      if (each->capacity() > 64 * 1024) std::string{}.swap(*each);
+    }
+  }
   /// Reads the rest, which stands in headers: librdkafka takes them apart when they are first asked for,
   /// at about the cost of all else. Whatever a foreign or hostile producer put in, it costs this record
   /// alone. Thread safety: of one record from one thread at a time.
@@ -57,11 +63,19 @@ struct Held {
     if (!message.id.empty()) return;  // it is
     headers.clear();
     rd_kafka_headers_t* found = nullptr;
-    if (rd_kafka_message_headers(raw, &found) == RD_KAFKA_RESP_ERR_NO_ERROR) read(found);
+    if (rd_kafka_message_detach_headers(raw, &found) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      // Copied and let go here: memory that one thread takes and another one gives back costs both a lock.
+      const std::unique_ptr<rd_kafka_headers_t, LetGo> owned{found};
+      read(found);
+    }
     if (message.id.empty()) message.id = place();
   }
 
  private:
+  struct LetGo {
+    void operator()(rd_kafka_headers_t* each) const noexcept { rd_kafka_headers_destroy(each); }
+  };
+
   /// A foreign record is known by its place, which is the same whenever it comes.
   std::string_view place();
   void read(rd_kafka_headers_t* found) {
@@ -74,13 +88,14 @@ struct Held {
         append_header(name, text);
         continue;
       }
-      const Envelope envelope = parse_envelope(text, scratch);
-      message.id = envelope.id;
-      message.type = envelope.type;
-      message.sequence = envelope.sequence;
-      due = envelope.due;
-      attempts = envelope.attempts;
-      meant_for = envelope.group;
+      envelope.assign(text);
+      const Envelope says = parse_envelope(envelope, scratch);
+      message.id = says.id;
+      message.type = says.type;
+      message.sequence = says.sequence;
+      due = says.due;
+      attempts = says.attempts;
+      meant_for = says.group;
     }
     message.headers = HeadersView{headers};
   }
@@ -142,6 +157,7 @@ class HeldPool {
   /// It is settled.
   void give_back(Held& held) noexcept {
     rd_kafka_message_destroy(std::exchange(held.raw, nullptr));
+    held.release();
     --held.partition->held;
     held.next = std::exchange(free_, &held);
   }
