@@ -22,6 +22,7 @@
 //     void log(LogLevel, std::string_view line);            // what the broker's client library says
 //
 // `published` is called when the ending is known, which may be after the message was delivered.
+// A bus has one observer; `Observers` makes one of several.
 // Thread safety: hooks are called from many threads at once. They must not throw and should not
 // block: they run where the handlers run.
 
