@@ -9,7 +9,7 @@
 // lacks costs nothing, because it is compiled out:
 //
 //     void published(std::string_view topic, const MessageView&, const Result<Receipt>&);
-//     void delivered(const Delivery&);                      // an attempt begins
+//     void delivered(const Delivery&);                      // an attempt begins: delivery.began()
 //     void handled(const Delivery&);                        // the handler ended well
 //     void retrying(const Delivery&, const Error&);         // error.retry_after says when
 //     void dead_lettered(const Delivery&, const Error&);    // it stands in delivery.dead_letter_topic()
