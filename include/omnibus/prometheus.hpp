@@ -72,8 +72,7 @@ class PrometheusPage {
   void sample(std::string_view name, std::string_view suffix, const PrometheusLabels& labels,
               std::uint64_t value) {
     begin(name, suffix, labels);
-    append(value);
-    out_ += '\n';
+    out_.append(text(value)).append("\n");
   }
   void histogram(std::string_view name, const PrometheusLabels& labels,
                  const DurationHistogram& histogram) {
@@ -98,7 +97,6 @@ class PrometheusPage {
     const auto written = std::to_chars(buffer, buffer + sizeof buffer, number);
     return {buffer, written.ptr};
   }
-  void append(std::uint64_t value) { out_ += text(value); }
   void begin(std::string_view name, std::string_view suffix, const PrometheusLabels& labels) {
     out_.append(name).append(suffix).append("{").append(labels.text()).append("} ");
   }

@@ -53,7 +53,7 @@ TEST_CASE("a malformed traceparent is none") {
   CHECK_FALSE(parse_traceparent(with(0, "ff")));
   CHECK_FALSE(parse_traceparent(with(3, std::string(32, '0'))));
   CHECK_FALSE(parse_traceparent(with(36, std::string(16, '0'))));
-  for (const std::size_t dash : {2, 35, 52}) CHECK_FALSE(parse_traceparent(with(dash, "0")));
+  for (const std::size_t dash : {2u, 35u, 52u}) CHECK_FALSE(parse_traceparent(with(dash, "0")));
   // One character that is no lower-case digit, wherever it stands.
   for (const std::string_view no_digit : {"A", "F", "g", "/", ":", "`", " ", "-", "\xff"}) {
     for (std::size_t at = 0; at < example.size(); ++at) {

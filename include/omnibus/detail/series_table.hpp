@@ -32,11 +32,11 @@ class SeriesTable {
     auto& bucket = buckets_[hash % buckets_.size()];
     const bool full = full_.load(std::memory_order_acquire);  // first, so that what was made is seen below
     if (Series* found = find(bucket, hash, first, second)) return found->value;
-    return full ? others_ : make(bucket, hash, first, second);
+    return full ? others() : make(bucket, hash, first, second);
   }
 
   /// Calls visit(first, second, value) for each, in the order in which they were made, and at last, with
-  /// empty names, for the value that is shared by those for whom there was no room.
+  /// empty names, for the value that those share for whom there was no room, if there were any.
   template <class Visit>
   void each(Visit&& visit) const {
     std::vector<const Series*> all;
@@ -48,7 +48,7 @@ class SeriesTable {
     for (const Series* series : all) {
       visit(std::string_view{series->first}, std::string_view{series->second}, series->value);
     }
-    if (full_.load(std::memory_order_acquire)) visit(std::string_view{}, std::string_view{}, others_);
+    if (has_others_.load()) visit(std::string_view{}, std::string_view{}, others_);
   }
 
  private:
@@ -74,7 +74,7 @@ class SeriesTable {
   Value& make(Bucket& bucket, std::uint64_t hash, std::string_view first, std::string_view second) {
     std::lock_guard lock{mutex_};
     if (Series* found = find(bucket, hash, first, second)) return found->value;
-    if (made_.size() == most_) return others_;
+    if (made_.size() == most_) return others();
     made_.push_back(std::unique_ptr<Series>{new Series{
         hash, std::string{first}, std::string{second}, bucket.load(std::memory_order_relaxed)}});
     Series* series = made_.back().get();
@@ -83,11 +83,18 @@ class SeriesTable {
     return series->value;
   }
 
+  /// What those share for whom there is no room.
+  Value& others() noexcept {
+    if (!has_others_.load(std::memory_order_relaxed)) has_others_.store(true);
+    return others_;
+  }
+
   const std::size_t most_;
   std::atomic<bool> full_;
   std::array<Bucket, 256> buckets_{};
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<Series>> made_;
+  std::atomic<bool> has_others_{false};
   Value others_{};
 };
 

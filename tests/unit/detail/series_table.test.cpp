@@ -48,6 +48,7 @@ TEST_CASE("those for whom there is no room share a value without a name") {
   table("a", "g") += 1;
   CHECK(contents(table) == "a/g=1 ");
   table("b", "g") += 2;
+  CHECK(contents(table) == "a/g=1 b/g=2 ");
   table("c", "g") += 3;
   table("d", "g") += 4;
   table("a", "g") += 10;
