@@ -93,6 +93,12 @@ class Delivery {
   /// While this stays the same, no other consumer has had the partition in between.
   std::uint64_t generation() const noexcept { return generation_; }
 
+  /// When this attempt began, on the clock of the backend; Instant{} where the bus has no observer that
+  /// hears of every delivery. For observers: how long an attempt took.
+  Instant began() const noexcept { return began_; }
+  /// True until this pipeline has seen it once.
+  bool first_pass() const noexcept { return first_time_; }
+
   /// When this attempt should have ended, on the clock of the backend; Instant::max(): whenever. See
   /// `timeout`.
   Instant deadline() const noexcept { return deadline_; }
@@ -150,6 +156,8 @@ class Delivery {
   /// The topic its dead letter stands in; empty when there is none.
   std::string_view dead_letter_topic() const noexcept { return dead_letter_topic_; }
 
+  /// For the dispatcher: an attempt begins.
+  void mark_began(Instant now) noexcept { began_ = now; }
   /// For the pipeline: the handler is called, so that this attempt counts.
   void mark_attempted() noexcept { attempted_ = true; }
   /// True when the handler was called in this attempt.
@@ -177,6 +185,7 @@ class Delivery {
   Effects* effects_ = nullptr;
   std::string_view dead_letter_topic_;
   std::uint64_t generation_;
+  Instant began_{};
   Instant deadline_ = Instant::max();
   Instant turn_{};
   std::uint32_t attempt_;

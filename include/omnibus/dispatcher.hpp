@@ -305,7 +305,10 @@ class Dispatcher final : private Intake {
       return done.push(&item), 0;
     }
     Delivery& delivery = *item.delivery;
-    if (options_.observed) context_.notify(DeliveryEvent::delivered, delivery, nullptr);
+    if (options_.observed) {
+      delivery.mark_began(context_.clock().now());
+      context_.notify(DeliveryEvent::delivered, delivery, nullptr);
+    }
     const Result<> result = detail::guarded([&] {
       return options_.order == Order::parked ? parked_.run(pipeline_, delivery) : pipeline_(delivery);
     });

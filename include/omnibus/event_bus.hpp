@@ -86,9 +86,10 @@ class EventBus {
     detail::check_event<E>();
     detail::EncodedMessage encoded;
     detail::UuidText id;
-    if (Result<> ready = prepare(encoded, id, topic, event, options); !ready) return ready.error();
-    auto result = detail::submit_and_wait(submitter_, topic, encoded.message, options.delay.value,
-                                          submit_options(options));
+    const Result<> ready = prepare(encoded, id, topic, event, options);
+    auto result = ready ? detail::submit_and_wait(submitter_, topic, encoded.message, options.delay.value,
+                                                  submit_options(options))
+                        : Result<Receipt>{ready.error()};
     published(topic, encoded.message, result);
     return result;
   }
@@ -103,7 +104,9 @@ class EventBus {
     detail::EncodedMessage encoded;
     detail::UuidText id;
     if (Result<> ready = prepare(encoded, id, topic, event, options); !ready) {
-      detail::completion(std::forward<Done>(done))(std::move(ready.error()));
+      Result<Receipt> refused = std::move(ready.error());
+      published(topic, encoded.message, refused);
+      detail::completion(std::forward<Done>(done))(std::move(refused));
       return;
     }
     Outgoing outgoing{encoded.message, options.delay.value,

@@ -9,7 +9,7 @@
 // lacks costs nothing, because it is compiled out:
 //
 //     void published(std::string_view topic, const MessageView&, const Result<Receipt>&);
-//     void delivered(const Delivery&);                      // an attempt begins
+//     void delivered(const Delivery&);                      // an attempt begins: delivery.began()
 //     void handled(const Delivery&);                        // the handler ended well
 //     void retrying(const Delivery&, const Error&);         // error.retry_after says when
 //     void dead_lettered(const Delivery&, const Error&);    // it stands in delivery.dead_letter_topic()
@@ -21,7 +21,9 @@
 //                                       // a subscription is registered (nullptr), or why it is not
 //     void log(LogLevel, std::string_view line);            // what the broker's client library says
 //
-// `published` is called when the ending is known, which may be after the message was delivered.
+// `published` is called when the ending is known, which may be after the message was delivered; also when
+// the message was refused before it was sent. What stages publish, such as dead letters, it is not told.
+// A bus has one observer; `Observers` makes one of several.
 // Thread safety: hooks are called from many threads at once. They must not throw and should not
 // block: they run where the handlers run.
 

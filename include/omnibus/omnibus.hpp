@@ -15,6 +15,7 @@
 #include <omnibus/codec/text.hpp>
 #include <omnibus/event_bus.hpp>
 #include <omnibus/idempotency/memory.hpp>
+#include <omnibus/metrics.hpp>
 #include <omnibus/middleware/circuit_breaker.hpp>
 #include <omnibus/middleware/dead_letter.hpp>
 #include <omnibus/middleware/idempotent.hpp>
@@ -23,5 +24,9 @@
 #include <omnibus/middleware/retry.hpp>
 #include <omnibus/middleware/sequenced.hpp>
 #include <omnibus/middleware/timeout.hpp>
+#include <omnibus/observers.hpp>
+#include <omnibus/prometheus.hpp>
+#include <omnibus/recorder.hpp>
+#include <omnibus/trace_context.hpp>
 #include <omnibus/version.hpp>
 #include <omnibus/virtual_clock.hpp>

@@ -24,6 +24,18 @@ TEST_CASE("a delivery counts attempts of its handler, those of others before it 
   CHECK_FALSE(delivery.attempted());
 }
 
+TEST_CASE("a delivery knows whether its pipeline has seen it before, and when an attempt began") {
+  FakeContext context;
+  Received received{context, message_of("1", "k"), 2};
+  Delivery& delivery = received.delivery;
+  CHECK(delivery.first_pass());
+  CHECK(delivery.began() == Instant{});
+  delivery.mark_began(context.time.now());
+  CHECK(delivery.began() == context.time.now());
+  delivery.begin_again();
+  CHECK_FALSE(delivery.first_pass());
+}
+
 TEST_CASE("a delivery remembers the first error and the last, and when it first failed") {
   FakeContext context;
   Received received{context, message_of("1", "k")};

@@ -345,6 +345,22 @@ TEST_CASE("an observer is told of everything it has a hook for") {
   CHECK(observer.calls.get()["published"] >= 4);
 }
 
+TEST_CASE("an observer is told of a publish that is refused before it is sent, however it is published") {
+  struct Refusals {
+    std::vector<Errc> codes;
+    void published(std::string_view, const MessageView&, const Result<Receipt>& result) {
+      if (!result) codes.push_back(result.error().code);
+    }
+  } observer;
+  EventBus<Memory, Refusals> bus{{.group = "g"}, observer};
+  CHECK_FALSE(bus.publish("no topic", "x"));
+  CHECK_FALSE(bus.publish("orders", Picky{"refuse"}));
+  bus.publish_async("orders", Picky{"throw"}, [](Result<Receipt> result) { CHECK_FALSE(result); });
+  CHECK_FALSE(bus.publish_batch<Picky>("orders", std::vector{Picky{"refuse"}})[0]);
+  CHECK(observer.codes == std::vector{Errc::invalid_argument, Errc::encode_failed, Errc::encode_failed,
+                                      Errc::encode_failed});
+}
+
 TEST_CASE("an observer with one hook is told of that alone") {
   HandledObserver observer;
   EventBus<Memory, HandledObserver> bus{{.group = "g"}, observer};

@@ -18,13 +18,23 @@ constexpr std::uint64_t multiply_fold(std::uint64_t a, std::uint64_t b) noexcept
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
-/// Eight little-endian bytes; fewer than eight count as if zeros followed.
+/// Eight little-endian bytes; fewer than eight count as if zeros followed. Fewer are read in pieces that
+/// overlap, because a copy of a length that is not known is a call.
 inline std::uint64_t load_bytes(const char* at, std::size_t count) noexcept {
-  std::uint64_t value = 0;
   if (count >= 8) {
+    std::uint64_t value = 0;
     std::memcpy(&value, at, 8);
-  } else {
-    std::memcpy(&value, at, count);
+    return value;
+  }
+  if (count >= 4) {
+    std::uint32_t low = 0, high = 0;
+    std::memcpy(&low, at, 4);
+    std::memcpy(&high, at + count - 4, 4);
+    return low | std::uint64_t{high} << (8 * (count - 4));
+  }
+  std::uint64_t value = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    value |= std::uint64_t{static_cast<unsigned char>(at[i])} << (8 * i);
   }
   return value;
 }

@@ -34,9 +34,15 @@ TEST_CASE("the hashes of known bytes are what they have always been") {
   const Row rows[] = {
       {0, 0xdcf1ac957f796f30, {0x30c3a3ddff3b93ac, 0xb32eebf3ede640dd}},
       {1, 0xbb8e80c2e7ea30a8, {0x00c97a70258bb57c, 0x37b8c2326dcd7230}},
+      {2, 0xf96d7fda2feb9943, {0x036251d219565ef2, 0x314d73a3cc0bea76}},
+      {3, 0xc9c3ec83d110284f, {0x5b529eed50a98f32, 0x858dcff992102f05}},
+      {4, 0x387c44fc86515bc5, {0x85013ded6c4abb50, 0xe028ba745bb0fc8b}},
+      {5, 0x5b658c8b9ab4bcb7, {0x5edd78ebc25e3f31, 0x29f0580c8baa92a1}},
+      {6, 0xb555aa9a15d90417, {0x6cab48ec05031fc2, 0x4e07b27ee6e154ac}},
       {7, 0x63aa4b0f4e6fe5b3, {0x25065290f1b98e27, 0x140580cae502a003}},
       {8, 0xd14d7f0a0e36ae07, {0xffb3e1448d7bb2d8, 0x628f1d634d9a5b62}},
       {9, 0x6f804b1e60795c40, {0x25eb8a3af5c50e19, 0xa12f29e09dee25bd}},
+      {12, 0xdf3fb20006198233, {0xd056e8b537f11930, 0xf0d6b1e411c09704}},
       {15, 0x6868b2555fcadf2a, {0x97a3ad86d1181237, 0x1f2a961582742159}},
       {16, 0x84aef017c32e718d, {0xc7f11daca650fa95, 0xc9917c913accc388}},
       {17, 0x785f67ccddc4bf2f, {0x023bb5f599e63660, 0x7f1f81abb1042d57}},
@@ -56,6 +62,7 @@ TEST_CASE("the hashes of known bytes are what they have always been") {
     CHECK(hash128(bytes_of(row.size)).low == row.wide.low);
     CHECK(hash128(bytes_of(row.size)).high == row.wide.high);
   }
+  CHECK(hash64("\xff\x80\xfe") == 0xd0d81872707506b7);
   CHECK(hash64("order-17") == 0x9fb070cabb22dbaa);
   CHECK(hash64("order-17", 1) == 0xf89c60728d363d0d);
 }
