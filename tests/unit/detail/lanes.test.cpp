@@ -409,6 +409,9 @@ TEST_CASE("lanes are not idle while something was given back that the dispatcher
     lanes.close();
     worker.join();
   }
+  Lanes ended{1, 1, [] {}};
+  ended.close();
+  CHECK(ended.idle());  // nobody will look
 }
 
 TEST_CASE("what waits behind a slow handler goes to other workers, and what is done comes back") {

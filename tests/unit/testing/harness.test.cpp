@@ -223,6 +223,24 @@ TEST_CASE("many keys and workers, all are idle when settle returns") {
   }
 }
 
+TEST_CASE("a message that goes from one subscription to the other and back is never thought to be at its end") {
+  Harness harness;
+  auto& bus = harness.bus();
+  constexpr int hops = 300;
+  const auto pass_on = [&bus](const char* to) {
+    return [&bus, to](const std::string& left) {
+      if (left != "0") bus.publish(to, std::to_string(std::stoi(left) - 1)).value();
+    };
+  };
+  auto second = bus.subscribe("there", pass_on("here"));
+  auto first = bus.subscribe("here", pass_on("there"));
+  for (std::size_t round = 1; round <= 20; ++round) {
+    harness.publish("here", std::to_string(hops));
+    harness.settle();
+    CHECK(harness.handled().size() == round * (hops + 1));
+  }
+}
+
 // ── what may go wrong ────────────────────────────────────────────────────────────────────────────
 
 TEST_CASE("a handler that hangs is named when patience ends") {
