@@ -39,7 +39,9 @@ struct HarnessOptions {
 ///     check(harness.dead_lettered("orders").empty());
 ///
 /// What handlers wrote before `settle` or `advance` returned can be read without a lock. Behind threads of
-/// the user's own the harness does not look. A store with a clock of its own may be given `clock()`.
+/// the user's own the harness does not look, and handlers that wait for one another may hang: what stands
+/// behind a slow handler moves on after a while, and here no time passes meanwhile. A store with a clock of
+/// its own may be given `clock()`.
 /// Thread safety: handlers may call `publish` and move `clock()`; the rest is for one thread.
 /// Lifetime: destroy subscriptions before it.
 class Harness {
