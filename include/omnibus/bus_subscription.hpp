@@ -31,6 +31,7 @@ class BusSubscription final : public RunningSubscription, private DeliveryContex
         observer_{observer},
         options_{options},
         spec_{std::move(spec)},
+        random_{options.seed != 0 ? options.seed : entropy64()},
         runner_{[this] { return backend_.consume(spec_); }, std::move(pipeline), *this, dispatch} {}
 
   void start() { runner_.start(); }
@@ -49,9 +50,10 @@ class BusSubscription final : public RunningSubscription, private DeliveryContex
       health.ok = false;
       health.problem = problem->message();
     }
+    const bool idle = runner_.idle();  // before the counts, which then are what they were
     health.stats = {counters.handled.load(), counters.retried.load(), dead_lettered_.load(),
                     dropped_.load(), duplicates_.load(), counters.given_back.load(),
-                    counters.in_flight.load(), runner_.waiting()};
+                    counters.in_flight.load(), runner_.waiting(), idle};
     return health;
   }
 
@@ -81,7 +83,7 @@ class BusSubscription final : public RunningSubscription, private DeliveryContex
   Observer& observer_;
   const BusOptions& options_;
   const SubscriptionSpec spec_;
-  std::atomic<std::uint64_t> random_{entropy64()};
+  std::atomic<std::uint64_t> random_;
   std::atomic<std::uint64_t> dead_lettered_{0};
   std::atomic<std::uint64_t> dropped_{0};
   std::atomic<std::uint64_t> duplicates_{0};

@@ -25,6 +25,11 @@ class Clock {
   virtual std::uint64_t on_jump(detail::UniqueFunction<void()>) { return 0; }
   /// Ends what `on_jump` began; afterwards `wake` is not running and will not run.
   virtual void forget(std::uint64_t) noexcept {}
+  /// For those who live by a clock that is driven by hand, which thereby knows who has something left to
+  /// do, and when: someone sleeps until then or until woken, Instant::max() being for ever; and wakes from
+  /// that. Who is new wakes, who ends sleeps for ever. Told by whoever wakes, before the sleeper stirs.
+  virtual void sleeps(Instant) {}
+  virtual void wakes(Instant) {}
   /// True when time passes only when someone says so, so that waiting for it would never end.
   virtual bool by_hand() const noexcept { return false; }
 };

@@ -31,6 +31,21 @@ enum class DeliveryEvent : std::uint8_t {
   out_of_sequence,  ///< its number is not the one that should come; see `sequenced`
 };
 
+/// The event's name, as written in the source.
+constexpr std::string_view to_string(DeliveryEvent event) noexcept {
+  switch (event) {
+    case DeliveryEvent::delivered: return "delivered";
+    case DeliveryEvent::handled: return "handled";
+    case DeliveryEvent::retrying: return "retrying";
+    case DeliveryEvent::dead_lettered: return "dead_lettered";
+    case DeliveryEvent::dropped: return "dropped";
+    case DeliveryEvent::duplicate: return "duplicate";
+    case DeliveryEvent::given_back: return "given_back";
+    case DeliveryEvent::out_of_sequence: return "out_of_sequence";
+  }
+  return "unknown";
+}
+
 /// What stages may ask of the subscription that runs them. Implemented by the dispatcher.
 /// Thread safety: shared objects are safe.
 class DeliveryContext {

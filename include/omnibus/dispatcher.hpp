@@ -108,6 +108,8 @@ class Dispatcher final : private Intake {
   const DispatchCounters& counters() const noexcept { return counters_; }
   /// Messages that wait for their next attempt, or behind one that does.
   std::size_t waiting() const { return lanes_.waiting(); }
+  /// True when workers have nothing to do, and what they have done is settled and counted.
+  bool idle() const { return lanes_.idle(); }
   /// Whether the consumer is registered, and whether everything has ended: then but for handlers that
   /// still run.
   const ConsumerState& state() const noexcept { return state_; }

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -26,6 +27,7 @@ struct BusOptions {
   /// Number the messages of each key, for those who receive them behind `sequenced`: so many keys are
   /// remembered. 0: messages have no numbers. The publishes of a bus then follow one another.
   std::size_t numbered_keys = 0;
+  std::uint64_t seed = 0;  ///< of the jitter of back-offs, for runs that repeat; 0: another each time
 };
 
 /// A delay before delivery, for backends that can delay.

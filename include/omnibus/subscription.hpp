@@ -27,6 +27,7 @@ struct SubscriptionStats {
   std::uint64_t given_back = 0;     ///< messages that went back to the broker unhandled
   std::size_t in_flight = 0;        ///< messages taken and not yet settled
   std::size_t waiting = 0;          ///< of these, waiting for another attempt or behind one
+  bool idle = false;                ///< no handler runs, and what handlers have done is settled and counted
 };
 
 /// The state of one subscription.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -54,9 +55,35 @@ class VirtualClock final : public Clock {
     listeners_.erase(handle);
   }
 
+  /// Those who live by this clock.
+  struct Sleepers {
+    std::size_t awake = 0;              ///< who may be doing something now
+    Instant earliest = Instant::max();  ///< when the first of those asleep has something to do
+    std::uint64_t woken = 0;            ///< how often someone woke: the same later means nobody did since
+    bool operator==(const Sleepers&) const = default;
+  };
+  Sleepers sleepers() const {
+    std::lock_guard lock{mutex_};
+    return {awake_, asleep_.empty() ? Instant::max() : asleep_.begin()->first, woken_};
+  }
+  void sleeps(Instant until) override {
+    std::lock_guard lock{mutex_};
+    --awake_;
+    if (until != Instant::max()) ++asleep_[until];
+  }
+  void wakes(Instant from) override {
+    std::lock_guard lock{mutex_};
+    ++awake_;
+    ++woken_;
+    if (from != Instant::max() && --asleep_[from] == 0) asleep_.erase(from);
+  }
+
  private:
   mutable std::mutex mutex_;
   Duration since_epoch_;
+  std::size_t awake_ = 0;
+  std::map<Instant, std::size_t> asleep_;  ///< how many sleep until then
+  std::uint64_t woken_ = 0;
   std::mutex listeners_mutex_;
   std::map<std::uint64_t, detail::UniqueFunction<void()>> listeners_;
   std::uint64_t last_handle_ = 0;

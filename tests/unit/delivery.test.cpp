@@ -61,6 +61,18 @@ TEST_CASE("a copy of a delivery's message outlives it") {
   CHECK(copy.payload == "payload");
 }
 
+TEST_CASE("what happens to deliveries has names") {
+  CHECK(to_string(DeliveryEvent::delivered) == "delivered");
+  CHECK(to_string(DeliveryEvent::handled) == "handled");
+  CHECK(to_string(DeliveryEvent::retrying) == "retrying");
+  CHECK(to_string(DeliveryEvent::dead_lettered) == "dead_lettered");
+  CHECK(to_string(DeliveryEvent::dropped) == "dropped");
+  CHECK(to_string(DeliveryEvent::duplicate) == "duplicate");
+  CHECK(to_string(DeliveryEvent::given_back) == "given_back");
+  CHECK(to_string(DeliveryEvent::out_of_sequence) == "out_of_sequence");
+  CHECK(to_string(static_cast<DeliveryEvent>(200)) == "unknown");
+}
+
 TEST_CASE("a message that is read in part is completed once, by who first asks for the rest") {
   struct Record {
     MessageView message;

@@ -4,6 +4,8 @@
 #include <csignal>
 #include <thread>
 
+#include <omnibus/testing/harness.hpp>
+
 #include "catch.hpp"
 #include "unit/tools.hpp"
 
@@ -224,31 +226,27 @@ TEST_CASE("without a dead_letter stage what fails goes to the topic's own") {
 }
 
 TEST_CASE("a back-off of five minutes takes no time on a virtual clock") {
-  VirtualClock clock;
-  Bus bus{{.group = "g", .clock = &clock}};
-  Watched<int> calls;
-  auto orders = bus.subscribe("orders", [&calls](const Delivery&) -> Result<> {
-    const int now = calls.change([](int& n) { return ++n; });
-    if (now < 4) return retryable("not yet");
+  testing::Harness harness;
+  auto orders = harness.bus().subscribe("orders", [](const Delivery& delivery) -> Result<> {
+    if (delivery.attempt() < 4) return retryable("not yet");
     return {};
   } | retry({.attempts = 5, .initial = 5min, .max = 5min, .jitter = false}));
-  CHECK(bus.publish("orders", "x", {.key = "k"}));
-  for (int i = 1; i < 4; ++i) {
-    CHECK(calls.wait([i](int n) { return n == i; }));
-    CHECK(eventually([&] { return orders.stats().waiting == 1; }));
-    clock.advance(5min - 1ns);
-    CHECK(calls.get() == i);
-    clock.advance(1ns);
+  harness.publish("orders", "x", {.key = "k"});
+  for (std::size_t i = 1; i < 4; ++i) {
+    harness.settle();
+    CHECK(orders.stats().waiting == 1);
+    harness.advance(5min - 1ns);
+    CHECK(harness.delivered().size() == i);
+    harness.advance(1ns);
   }
-  CHECK(calls.wait([](int n) { return n == 4; }));
-  CHECK(orders.stop());
+  CHECK(harness.delivered().size() == 4);
   CHECK(orders.stats().handled == 1);
   CHECK(orders.stats().retried == 3);
 }
 
 TEST_CASE("stats and health say what has happened and whether all is well") {
-  VirtualClock clock;
-  Bus bus{{.group = "g", .clock = &clock}};
+  testing::Harness harness{{.group = "g"}};
+  auto& bus = harness.bus();
   MemoryKeyStore store;
   auto orders = bus.subscribe("orders",
                               [](const Delivery& delivery) -> Result<> {
@@ -260,15 +258,17 @@ TEST_CASE("stats and health say what has happened and whether all is well") {
                                                                 return next(delivery);
                                                               }) | dead_letter("dead") |
                                                                   idempotent(store));
-  CHECK(eventually([&] { return bus.health().ok; }));
-  for (const char* id : {"1", "1", "2"}) CHECK(bus.publish("orders", "x", {.key = "k", .id = id}));
-  CHECK(bus.publish("orders", "x", {.key = "bad"}));
-  CHECK(bus.publish("orders", "x", {.key = "dropped"}));
-  CHECK(eventually([&] {
-    const auto stats = orders.stats();
-    return stats.handled == 2 && stats.duplicates == 1 && stats.dead_lettered == 1 &&
-           stats.dropped == 1 && stats.in_flight == 0;
-  }));
+  for (const char* id : {"1", "1", "2"}) harness.publish("orders", "x", {.key = "k", .id = id});
+  harness.publish("orders", "x", {.key = "bad"});
+  harness.publish("orders", "x", {.key = "dropped"});
+  harness.settle();
+  const SubscriptionStats stats = orders.stats();
+  CHECK(stats.handled == 2);
+  CHECK(stats.duplicates == 1);
+  CHECK(stats.dead_lettered == 1);
+  CHECK(stats.dropped == 1);
+  CHECK(stats.in_flight == 0);
+  CHECK(stats.idle);
   const BusHealth health = bus.health();
   REQUIRE(health.subscriptions.size() == 1);
   CHECK(health.subscriptions[0].topic == "orders");

@@ -36,3 +36,24 @@ TEST_CASE("a jump wakes those who listen, after the time has changed, until they
   clock.advance(1s);
   CHECK(woken.size() == 3);
 }
+
+TEST_CASE("a clock driven by hand knows who is awake, and when the first of those asleep has something to do") {
+  VirtualClock clock;
+  const Instant start = clock.now();
+  CHECK(clock.sleepers() == VirtualClock::Sleepers{0, Instant::max(), 0});
+  clock.wakes(Instant::max());  // two are new
+  clock.wakes(Instant::max());
+  CHECK(clock.sleepers() == VirtualClock::Sleepers{2, Instant::max(), 2});
+  clock.sleeps(start + 2s);
+  clock.sleeps(start + 1s);
+  CHECK(clock.sleepers() == VirtualClock::Sleepers{0, start + 1s, 2});
+  clock.wakes(start + 1s);
+  CHECK(clock.sleepers() == VirtualClock::Sleepers{1, start + 2s, 3});
+  clock.sleeps(start + 2s);  // at the same moment as the other
+  clock.wakes(start + 2s);
+  CHECK(clock.sleepers() == VirtualClock::Sleepers{1, start + 2s, 4});
+  clock.sleeps(Instant::max());  // ends
+  clock.wakes(start + 2s);
+  clock.sleeps(Instant::max());
+  CHECK(clock.sleepers() == VirtualClock::Sleepers{0, Instant::max(), 5});
+}

@@ -165,6 +165,13 @@ class Lanes {
     work_.notify_all();
   }
 
+  /// True when no item is in a worker's hands, to be worked on, or done and not taken, and the last turn's
+  /// `due` still holds. What workers did before is then visible to the caller.
+  bool idle() const {
+    std::lock_guard lock{mutex_};
+    return (waiting_ || closed_) && ready_count_ == 0 && held_.empty();
+  }
+
   /// How many items wait for a next attempt or behind one that does.
   std::size_t waiting() const noexcept { return parked_items_.load(std::memory_order_relaxed); }
 

@@ -357,6 +357,63 @@ TEST_CASE("a dispatcher that waits is woken when a key was parked, to learn when
   CHECK(lanes.exchange({}, start).due == start + 1s);
 }
 
+TEST_CASE("lanes are idle once everything is done and taken, or waits, and the dispatcher knows until when") {
+  Maker maker;
+  Lanes lanes{1, 1, [] {}};
+  CHECK_FALSE(lanes.idle());  // nobody has looked yet
+  lanes.exchange({}, start);
+  CHECK(lanes.idle());
+  lanes.exchange(maker.items("a", 1, 1), start);
+  CHECK_FALSE(lanes.idle());  // queued
+  Lanes::Chunk chunk;
+  REQUIRE(lanes.next(chunk));
+  lanes.exchange({}, start);
+  CHECK_FALSE(lanes.idle());  // in a worker's hands
+  park_next(chunk, start + 1s);
+  lanes.exchange(maker.items("b", 2, 1), start);
+  REQUIRE(lanes.next(chunk));
+  std::vector<int> order;
+  do_all(chunk, order);
+  lanes.exchange({}, start);
+  CHECK_FALSE(lanes.idle());  // done, but for what the worker has to give back
+  lanes.close();
+  CHECK_FALSE(lanes.next(chunk));
+  CHECK(lanes.exchange({}, start).due == start + 1s);
+  CHECK(lanes.exchange({}, start).done.size == 0);
+  CHECK(lanes.idle());  // one is parked
+  lanes.exchange({}, start + 1s);
+  CHECK_FALSE(lanes.idle());
+}
+
+TEST_CASE("lanes are not idle while something was given back that the dispatcher has not seen") {
+  for (const bool parks : {true, false}) {
+    Maker maker;
+    Gate given_back;
+    Lanes lanes{1, 1, [&given_back] { given_back.open(); }};
+    lanes.exchange(maker.items("a", 1, 1), start);
+    Lanes::Chunk chunk;
+    std::vector<int> order;
+    REQUIRE(lanes.next(chunk));
+    if (parks) {
+      park_next(chunk, start + 1s);
+    } else {
+      do_all(chunk, order);
+    }
+    std::thread worker{[&] { (void)lanes.next(chunk); }};  // gives back, and waits for more
+    CHECK(given_back.pass());
+    CHECK_FALSE(lanes.idle());
+    CHECK(lanes.exchange({}, start).done.size == (parks ? 0 : 1));
+    CHECK(lanes.idle() == parks);  // who got something comes again by itself
+    lanes.exchange({}, start);
+    CHECK(lanes.idle());
+    lanes.close();
+    worker.join();
+  }
+  Lanes ended{1, 1, [] {}};
+  ended.close();
+  CHECK(ended.idle());  // nobody will look
+}
+
 TEST_CASE("what waits behind a slow handler goes to other workers, and what is done comes back") {
   Maker maker;
   Lanes lanes{4, 1, [] {}};

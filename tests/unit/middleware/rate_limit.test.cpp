@@ -4,6 +4,8 @@
 
 #include <deque>
 
+#include <omnibus/testing/harness.hpp>
+
 #include "catch.hpp"
 #include "unit/tools.hpp"
 
@@ -48,18 +50,16 @@ TEST_CASE("what is too early waits for its own time, keeps its attempts, and pau
 }
 
 TEST_CASE("another attempt is another call") {
-  FakeContext context;
+  testing::Harness harness;
   RateLimit limit{{.per_second = 1}};
-  int calls = 0;
-  auto pipeline = detail::compose([&](const Delivery&) -> Result<> {
-    if (++calls < 3) return retryable("not yet");
+  auto orders = harness.bus().subscribe("orders", [](const Delivery& delivery) -> Result<> {
+    if (delivery.attempt() < 3) return retryable("not yet");
     return {};
   } | retry({.initial = 1ms, .jitter = false}) | rate_limit(limit));
-  Received message{context, message_of("1", "a")};
-  const Instant start = context.time.now();
-  CHECK(run_to_end(pipeline, message.delivery, context));
-  CHECK(calls == 3);
-  CHECK(context.time.now() - start >= 2s);
+  harness.publish("orders", "x");
+  harness.advance(1min);
+  REQUIRE(harness.handled().size() == 1);
+  CHECK(harness.handled()[0].at == 2s);
 }
 
 TEST_CASE("options of a rate limit that can never work are refused by name") {

@@ -39,25 +39,41 @@ struct BrokerLimits {
 /// Someone who sleeps until a topic has news. Thread safety: shared objects are safe.
 class Sleeper {
  public:
+  explicit Sleeper(Clock& clock) : clock_{clock} { clock_.wakes(Instant::max()); }
+
   /// Ends the current sleep or the next one.
   void ring() {
     std::lock_guard lock{mutex_};
     rung_ = true;
+    wake();
     signal_.notify_one();
   }
   /// Sleeps until rung or until this instant of the clock.
-  void sleep(const Clock& clock, Instant until) {
+  void sleep(Instant until) {
     std::unique_lock lock{mutex_};
     const auto rung = [this] { return rung_; };
-    if (until == Instant::max() || clock.by_hand()) {
+    if (!rung_) {
+      clock_.sleeps(until);
+      asleep_until_ = until;
+    }
+    if (until == Instant::max() || clock_.by_hand()) {
       signal_.wait(lock, rung);
     } else {
       signal_.wait_until(lock, until, rung);
     }
+    wake();
     rung_ = false;
   }
+  /// Will not sleep again and has nothing left to do. To be called once.
+  void retire() { clock_.sleeps(Instant::max()); }
 
  private:
+  void wake() {
+    if (asleep_until_) clock_.wakes(*std::exchange(asleep_until_, std::nullopt));
+  }
+
+  Clock& clock_;
+  std::optional<Instant> asleep_until_;
   std::mutex mutex_;
   std::condition_variable signal_;
   bool rung_ = false;

@@ -33,7 +33,8 @@ class Consumer {
         picks_{spec.use == Use::pick},
         looked_at_{reader_ ? topic_.find_group(spec.group) : nullptr},
         group_name_{reader_ ? reader_name() : spec.group},
-        group_{topic_.group(group_name_, spec.start, start_lost_)} {
+        group_{topic_.group(group_name_, spec.start, start_lost_)},
+        sleeper_{broker_->clock()} {
     topic_.watch(sleeper_);
     std::lock_guard lock{group_->mutex};
     group_->group.join(self_);
@@ -51,7 +52,7 @@ class Consumer {
       const Instant due = full ? Instant::max() : detail::smaller(topic_.move_due(), next_later());
       const Instant next = detail::smaller(until, due);
       const bool nothing_new = full || caught_up();
-      if (!woken_.load() && nothing_new && clock_.now() < next) sleeper_.sleep(clock_, next);
+      if (!woken_.load() && nothing_new && clock_.now() < next) sleeper_.sleep(next);
       topic_.wakes_up();
       give_up_partitions(intake);
       if (woken_.exchange(false) || clock_.now() >= until) return;
@@ -215,6 +216,7 @@ class Consumer {
     if (reader_) topic_.forget(group_name_);
     topic_.room_made();
     topic_.ring_all();
+    sleeper_.retire();
   }
 
   struct Held {

@@ -445,3 +445,49 @@ TEST_CASE("poll sleeps until there is news: a message, a wake, or its time") {
   poll_in_thread(Instant::max(), [&] { bench.clock.advance(1h); });
   CHECK(intake.take() == Ids{"b"});
 }
+
+TEST_CASE("the clock knows whether a consumer sleeps, until when, and that it has left") {
+  Bench bench;
+  const Instant start = bench.clock.now();
+  const auto awake = [&] { return bench.clock.sleepers().awake; };
+  const auto sleeps_until = [&](Instant until) {
+    return eventually([&] { return awake() == 0 && bench.clock.sleepers().earliest == until; });
+  };
+  CHECK(awake() == 0);
+  FakeIntake intake;
+  {
+    auto consumer = bench.consume();
+    CHECK(awake() == 1);  // it has not looked yet
+    std::thread poller{[&] { consumer.poll(intake, start + 2h); }};
+    CHECK(sleeps_until(start + 2h));
+    (void)bench.publish("b", "k", 1h);
+    CHECK(sleeps_until(start + 1h));  // rather than sleeping on
+    bench.clock.advance(30min);
+    CHECK(sleeps_until(start + 1h));
+    bench.clock.advance(30min);
+    poller.join();
+    CHECK(intake.take() == Ids{"b"});
+    CHECK(awake() == 1);
+    CHECK(consumer.close(Instant::max()));
+    CHECK(awake() == 0);
+    consumer.wake();
+  }
+  CHECK(awake() == 0);
+}
+
+TEST_CASE("the clock is told that a consumer is rung before the consumer stirs") {
+  for (int round = 0; round < 20; ++round) {
+    Bench bench;
+    auto consumer = bench.consume();
+    FakeIntake intake;
+    std::thread poller{[&] { consumer.poll(intake, Instant::max()); }};
+    CHECK(eventually([&] { return bench.clock.sleepers().awake == 0; }));
+    consumer.wake();
+    CHECK(bench.clock.sleepers().awake == 1);
+    poller.join();
+    consumer.wake();  // twice for one poll
+    consumer.wake();
+    CHECK(look(consumer, intake) == Ids{});
+    CHECK(bench.clock.sleepers().awake == 1);
+  }
+}
