@@ -14,7 +14,7 @@
 #include <omnibus/backends/memory.hpp>
 #include <omnibus/event_bus.hpp>
 #include <omnibus/options.hpp>
-#include <omnibus/testing/recorder.hpp>
+#include <omnibus/testing/journal.hpp>
 #include <omnibus/virtual_clock.hpp>
 
 // For tests of handlers and their policies: a bus inside the process, on a clock that the test moves.
@@ -46,13 +46,13 @@ struct HarnessOptions {
 /// Lifetime: destroy subscriptions before it.
 class Harness {
  public:
-  using Bus = EventBus<Memory, Recorder>;
+  using Bus = EventBus<Memory, Journal>;
 
   /// Errors: throws std::invalid_argument, as the bus does.
   explicit Harness(HarnessOptions options = {})
       : patience_{options.patience},
-        recorder_{clock_},
-        bus_{{.group = std::move(options.group), .clock = &clock_}, recorder_, seeded(options.bus)} {}
+        journal_{clock_},
+        bus_{{.group = std::move(options.group), .clock = &clock_}, journal_, seeded(options.bus)} {}
   Harness(const Harness&) = delete;
   Harness& operator=(const Harness&) = delete;
 
@@ -60,7 +60,7 @@ class Harness {
   Bus& bus() noexcept { return bus_; }
   VirtualClock& clock() noexcept { return clock_; }
   /// The virtual time since the harness was made.
-  Duration now() const { return recorder_.now(); }
+  Duration now() const { return journal_.now(); }
 
   /// Publishes as the bus does. Delivery goes on beside the test; see `settle`.
   /// Errors: throws BadResult when the bus refuses; `bus().publish` returns the error instead.
@@ -98,11 +98,11 @@ class Harness {
   Records dropped(std::string_view topic = {}) const { return of(DeliveryEvent::dropped, topic); }
   Records duplicates(std::string_view topic = {}) const { return of(DeliveryEvent::duplicate, topic); }
   /// Everything that happened.
-  Records records() const { return recorder_.records(); }
+  Records records() const { return journal_.records(); }
   /// The same, a line each: for the message of an assertion that failed.
   std::string log() const {
     std::string lines;
-    for (const Record& each : recorder_.records()) lines.append(to_line(each)).append("\n");
+    for (const Record& each : journal_.records()) lines.append(to_line(each)).append("\n");
     return lines;
   }
 
@@ -113,7 +113,7 @@ class Harness {
   }
 
   Instant deadline() const { return after(std::chrono::steady_clock::now(), patience_); }
-  Records of(DeliveryEvent event, std::string_view topic) const { return recorder_.records(event, topic); }
+  Records of(DeliveryEvent event, std::string_view topic) const { return journal_.records(event, topic); }
 
   /// Blocks until the bus is idle; returns when it next has something to do. Idleness is a state of many
   /// threads that none of them can announce: it is looked at until it holds.
@@ -140,7 +140,7 @@ class Harness {
   }
 
   std::string what_goes_on() const {
-    const Records records = recorder_.records();
+    const Records records = journal_.records();
     if (const auto running = still_running(records); !running.empty()) {
       std::string text = "a handler has not ended";
       for (const Record& each : running) text.append("; ").append(to_line(each));
@@ -157,7 +157,7 @@ class Harness {
 
   const Duration patience_;
   VirtualClock clock_;
-  Recorder recorder_;
+  Journal journal_;
   Bus bus_;
 };
 

@@ -22,7 +22,7 @@ namespace omnibus::testing {
 /// One thing that happened to a delivery. A plain value; copies are independent.
 struct Record {
   DeliveryEvent event = DeliveryEvent::delivered;
-  Duration at{};                  ///< since the recorder began, on the clock of the bus
+  Duration at{};                  ///< since the journal began, on the clock of the bus
   std::string topic;              ///< where the message came from
   std::string group;
   std::string key;
@@ -94,9 +94,9 @@ inline std::vector<Record> still_running(const std::vector<Record>& records) {
 /// happened.
 /// Thread safety: shared objects are safe. Lifetime: the clock must outlive it.
 /// Unbounded: it is for tests.
-class Recorder {
+class Journal {
  public:
-  explicit Recorder(const Clock& clock) : clock_{clock}, start_{clock.now()} {}
+  explicit Journal(const Clock& clock) : clock_{clock}, start_{clock.now()} {}
 
   /// How long ago it began.
   Duration now() const { return clock_.now() - start_; }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <omnibus/testing/recorder.hpp>
+#include <omnibus/testing/journal.hpp>
 
 #include "catch.hpp"
 #include "unit/tools.hpp"
@@ -21,23 +21,23 @@ Record record_of(DeliveryEvent event, std::string id) {
 
 }  // namespace
 
-TEST_CASE("a recorder keeps what it is told, in order, with the time since it began") {
+TEST_CASE("a journal keeps what it is told, in order, with the time since it began") {
   FakeContext context;
-  Recorder recorder{context.time};
+  Journal journal{context.time};
   Received message{context, message_of("id", "key", "payload"), 2};
   context.time.advance(3s);
-  recorder.delivered(message.delivery);
+  journal.delivered(message.delivery);
   context.time.advance(1s);
-  recorder.retrying(message.delivery, retryable("no"));
-  recorder.dropped(message.delivery);
-  recorder.handled(message.delivery);
-  recorder.duplicate(message.delivery);
-  recorder.given_back(message.delivery);
-  recorder.out_of_sequence(message.delivery, Error::make(Errc::out_of_sequence, "receive"));
+  journal.retrying(message.delivery, retryable("no"));
+  journal.dropped(message.delivery);
+  journal.handled(message.delivery);
+  journal.duplicate(message.delivery);
+  journal.given_back(message.delivery);
+  journal.out_of_sequence(message.delivery, Error::make(Errc::out_of_sequence, "receive"));
   message.delivery.mark_dead_lettered("dead");
-  recorder.dead_lettered(message.delivery, permanent("never"));
+  journal.dead_lettered(message.delivery, permanent("never"));
 
-  const std::vector<Record> all = recorder.records();
+  const std::vector<Record> all = journal.records();
   REQUIRE(all.size() == 8);
   CHECK(all[0].event == DeliveryEvent::delivered);
   CHECK(all[0].at == 3s);
@@ -55,9 +55,9 @@ TEST_CASE("a recorder keeps what it is told, in order, with the time since it be
   for (const auto event : {DeliveryEvent::delivered, DeliveryEvent::retrying, DeliveryEvent::dropped,
                            DeliveryEvent::handled, DeliveryEvent::duplicate, DeliveryEvent::given_back,
                            DeliveryEvent::out_of_sequence, DeliveryEvent::dead_lettered}) {
-    CHECK(recorder.records(event, "orders").size() == 1);
-    CHECK(recorder.records(event, "").size() == 1);
-    CHECK(recorder.records(event, "other").empty());
+    CHECK(journal.records(event, "orders").size() == 1);
+    CHECK(journal.records(event, "").size() == 1);
+    CHECK(journal.records(event, "other").empty());
   }
 }
 
