@@ -75,9 +75,27 @@ inline Report check(const Timeline& timeline, const Limits& limits = {}) {
   return report;
 }
 
-/// A history has to be readable, and something has to have happened in it.
-inline bool is_valid(const Timeline& timeline, const Report& report) {
-  return timeline.malformed == 0 && report.totals.published > 0;
+/// What has to have happened at least, so that a history proves anything.
+struct Least {
+  std::uint64_t published = 1;
+  std::uint64_t faults = 0;
+  std::uint64_t redelivered = 0;
+};
+
+/// Why a history proves nothing; empty: it does.
+inline std::string why_invalid(const Timeline& timeline, const Report& report, const Least& least = {}) {
+  const Totals& totals = report.totals;
+  if (timeline.malformed > 0) {
+    return std::to_string(timeline.malformed) + " lines are no records, such as: " + timeline.first_malformed;
+  }
+  const auto too_few = [](std::uint64_t found, std::uint64_t wanted, const char* what) {
+    if (found >= wanted) return std::string{};
+    return "there are " + std::to_string(found) + what + ", where " + std::to_string(wanted) + " are wanted";
+  };
+  std::string why = too_few(totals.published, least.published, " messages");
+  if (why.empty()) why = too_few(totals.faults, least.faults, " faults");
+  if (why.empty()) why = too_few(totals.redelivered, least.redelivered, " redeliveries");
+  return why;
 }
 
 /// Prints what has happened, and each property: how often it was judged, and what was wrong.
@@ -116,12 +134,6 @@ inline void print(std::ostream& to, const Timeline& timeline, const Report& repo
       to << "not judged; needs " << properties[i].needs << '\n';
     }
     for (const std::string& example : found.examples) to << "      " << example << '\n';
-  }
-  if (timeline.malformed > 0) {
-    to << "\n  NOT VALID: " << timeline.malformed << " lines are no records, such as: "
-       << timeline.first_malformed << '\n';
-  } else if (totals.published == 0) {
-    to << "\n  NOT VALID: nothing was published\n";
   }
 }
 

@@ -47,7 +47,9 @@ TEST_CASE("A line gives back its record") {
 }
 
 TEST_CASE("A line has its fields in the order of the record, and none for what is not there") {
-  CHECK(line_of({.kind = Kind::ending, .at = 12, .process = "p", .incarnation = 1, .outcome = Outcome::unknown}) ==
+  const Record ending{
+      .kind = Kind::ending, .at = 12, .process = "p", .incarnation = 1, .outcome = Outcome::unknown};
+  CHECK(line_of(ending) ==
         "ending\t12\t\tp\t1\tunknown\t\t\t\t\t\t\t\t\t\t\t\t\t\t;");
 }
 

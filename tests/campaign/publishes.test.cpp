@@ -4,6 +4,18 @@
 
 using namespace campaign;
 
+namespace {
+
+/// Without a hash.
+constexpr Record delivery_of_a0{.kind = Kind::deliver,
+                                .id = "a0",
+                                .topic = "orders",
+                                .group = "billing",
+                                .key = "a",
+                                .attempt = 1};
+
+}  // namespace
+
 TEST_CASE("P1 flags what was ok and was not processed") {
   Story story;
   SECTION("never delivered") { story.sent("a0").sent("b0").handled("b0"); }
@@ -127,7 +139,7 @@ TEST_CASE("P4 flags what is not what was published") {
     story.say(Kind::publish, "a0", Outcome::none, {.hash = 18}).ending("a0", Outcome::ok).handled("a0");
   }
   SECTION("with another key, number or topic") {
-    Record changed{.kind = Kind::deliver, .id = "a0", .topic = "orders", .group = "billing", .key = "a", .attempt = 1};
+    Record changed = delivery_of_a0;
     SECTION("key") { changed.key = "b"; }
     SECTION("number") { changed.number = 1; }
     SECTION("topic") { changed.topic = "refunds"; }
@@ -141,8 +153,7 @@ TEST_CASE("P4 passes") {
   story.sent("a0");
   SECTION("the same bytes twice") { story.handled("a0").deliver("a0", {.attempt = 2}); }
   SECTION("bytes that were not recorded") {
-    const Record record{.kind = Kind::deliver, .id = "a0", .topic = "orders", .group = "billing", .key = "a", .attempt = 1};
-    story.by("consumer").add(record).effect("a0");
+    story.by("consumer").add(delivery_of_a0).effect("a0");
   }
   CHECK(holds(story, Property::integrity));
 }

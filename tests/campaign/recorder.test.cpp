@@ -7,7 +7,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <fstream>
 #include <string>
 #include <system_error>
@@ -16,33 +15,19 @@
 
 #include "catch.hpp"
 #include "recorder.hpp"
+#include "temporary_file.hpp"
 #include "timeline.hpp"
 
 using namespace campaign;
 
 namespace {
 
-/// A file that is gone afterwards.
-class File {
- public:
-  File() {
-    std::string name = (std::filesystem::temp_directory_path() / "omnibus-history-XXXXXX").string();
-    const int file = ::mkstemp(name.data());
-    REQUIRE(file >= 0);
-    ::close(file);
-    path = name;
-  }
-  ~File() { std::filesystem::remove(path); }
-  File(const File&) = delete;
-
-  Timeline read() const {
-    Timeline timeline;
-    timeline.add_file(path);
-    timeline.arrange();
-    return timeline;
-  }
-  std::string path;
-};
+Timeline read(const TemporaryFile& file) {
+  Timeline timeline;
+  timeline.add_file(file.path);
+  timeline.arrange();
+  return timeline;
+}
 
 /// Runs `act` in another process, which must not return from it.
 template <class Act>
@@ -56,14 +41,14 @@ pid_t in_child(Act act) {
 }  // namespace
 
 TEST_CASE("A recorder appends, and says who and when") {
-  const File file;
+  const TemporaryFile file;
   const std::int64_t before = nanoseconds(CLOCK_MONOTONIC);
   {
     Recorder recorder{file.path, "producer", 2};
     recorder.record({.kind = Kind::publish, .id = "m", .topic = "orders"});
   }
   Recorder{file.path, "producer", 3};
-  const Timeline timeline = file.read();
+  const Timeline timeline = read(file);
   REQUIRE(timeline.processes.size() == 2);
   CHECK(timeline.processes[0].name == "producer#2");
   CHECK(timeline.processes[0].events.size() == 2);
@@ -75,7 +60,7 @@ TEST_CASE("A recorder appends, and says who and when") {
 
 TEST_CASE("Threads and processes may share a file") {
   constexpr std::size_t each = 2000;
-  const File file;
+  const TemporaryFile file;
   std::vector<pid_t> children;
   for (std::uint32_t child = 0; child < 3; ++child) {
     children.push_back(in_child([&] {
@@ -99,7 +84,7 @@ TEST_CASE("Threads and processes may share a file") {
     one.join();
     two.join();
   }
-  const Timeline timeline = file.read();
+  const Timeline timeline = read(file);
   CHECK(timeline.malformed == 0);
   CHECK(timeline.torn == 0);
   REQUIRE(timeline.processes.size() == 4);
@@ -114,7 +99,7 @@ TEST_CASE("Threads and processes may share a file") {
 }
 
 TEST_CASE("What a process has recorded survives its SIGKILL") {
-  const File file;
+  const TemporaryFile file;
   std::array<int, 2> pipe{};
   REQUIRE(::pipe(pipe.data()) == 0);
   const pid_t child = in_child([&] {
@@ -139,7 +124,7 @@ TEST_CASE("What a process has recorded survives its SIGKILL") {
   REQUIRE(WIFSIGNALED(status));
 
   Recorder{file.path, "later", 1};
-  const Timeline timeline = file.read();
+  const Timeline timeline = read(file);
   CHECK(timeline.malformed == 0);
   CHECK(timeline.torn <= 1);
   REQUIRE(timeline.processes.size() == 2);
@@ -156,9 +141,9 @@ TEST_CASE("A torn line spoils no other, at the end or in the middle") {
   write_line(line, {.kind = Kind::gauge, .process = "p", .value = 1});
   for (std::size_t size = 2; size < line.size() - 1; ++size) {
     CAPTURE(size);
-    const File file;
+    const TemporaryFile file;
     std::ofstream{file.path} << line << line.substr(0, size) << line << line.substr(0, size);
-    const Timeline timeline = file.read();
+    const Timeline timeline = read(file);
     CHECK(timeline.malformed == 0);
     CHECK(timeline.torn == 2);
     CHECK(timeline.processes.at(0).events.size() == 2);
@@ -167,7 +152,7 @@ TEST_CASE("A torn line spoils no other, at the end or in the middle") {
 
 TEST_CASE("A record that could not be written is an error") {
   CHECK_THROWS_AS((Recorder{"/nowhere/history", "p", 1}), std::system_error);
-  const File file;
+  const TemporaryFile file;
   const pid_t child = in_child([&] {
     ::signal(SIGXFSZ, SIG_IGN);
     const rlimit limit{100, 100};

@@ -8,7 +8,8 @@ namespace {
 
 /// The group commits all below this position of partition 0.
 void commit(Story& story, std::uint64_t below, std::uint64_t minor = 0) {
-  story.by("campaign").add({.kind = Kind::commit, .topic = "orders", .group = "billing", .major = below, .minor = minor});
+  story.by("campaign").add(
+      {.kind = Kind::commit, .topic = "orders", .group = "billing", .major = below, .minor = minor});
 }
 
 }  // namespace
@@ -74,7 +75,9 @@ TEST_CASE("P9 flags what is settled before it is done with") {
     story.finish("a0", Outcome::permanent).settle("a0", Outcome::buried).say(Kind::dead_letter, "a0");
   }
   SECTION("as buried, with an effect alone") { story.effect("a0").settle("a0", Outcome::buried); }
-  SECTION("as a duplicate of what nobody has done yet") { story.settle("a0", Outcome::duplicate).effect("a0"); }
+  SECTION("as a duplicate of what nobody has done yet") {
+    story.settle("a0", Outcome::duplicate).effect("a0");
+  }
   CHECK(violated(story) == Violated{Property::settled_early});
 }
 
