@@ -158,6 +158,10 @@ TEST_CASE("P7 passes") {
     story.consumer = 2;
     story.handled("a0", {.attempt = 2}).handled("a1");
   }
+  SECTION("one that begins when its partition is back, while a handler of before still runs") {
+    story.sent("a0").sent("a1").deliver("a0", {.generation = 1}).effect("a0");
+    story.deliver("a1", {.generation = 2}).effect("a1");
+  }
   SECTION("numbers that are missing because their publish was refused") {
     story.sent("a0").publish("a1").ending("a1", Outcome::failed).sent("a2").handled("a0").handled("a2");
   }
@@ -217,6 +221,11 @@ TEST_CASE("P13 passes") {
     story.sent("a0").sent("a1").handled("a0");
     story.consumer = 2;
     story.handled("a1");
+  }
+  SECTION("what is still with a process that is frozen") {
+    story.sent("a0").sent("a1").deliver("a0");
+    story.consumer = 2;
+    story.deliver("a1").by("consumer", 1).say(Kind::effect, "a0").effect("a1");
   }
   SECTION("a replay that begins in the middle") {
     story.sent("a0").sent("a1").sent("a2").handled("a0").handled("a1").deliver("a2");

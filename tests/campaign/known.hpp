@@ -53,11 +53,12 @@ class FaultFacts {
       ++begun_;
       ++victims_[event.key].open;
     } else if (event.kind == Kind::heal) {
-      ++healed_;
       last_healed_ = event.at;
       Victim& victim = victims_[event.key];
-      if (victim.open > 0) --victim.open;
       victim.healed = event.at;
+      if (victim.open == 0) return;
+      --victim.open;
+      ++healed_;
     }
   }
   std::uint32_t begun() const noexcept { return begun_; }

@@ -91,6 +91,9 @@ TEST_CASE("P14 passes") {
   SECTION("a consumer that stands still during a fault") {
     story.sent("a0").fault("consumer").wait(2000).heal("consumer").handled("a0");
   }
+  SECTION("a fault after the healing of nothing") {
+    story.heal("broker").sent("a0").fault("broker").wait(2000).handled("a0").heal("broker");
+  }
   SECTION("a consumer that drops what it gets") {
     story.sent("a0").deliver("a0").settle("a0", Outcome::dropped).wait(2000).sent("b0").handled("b0");
   }

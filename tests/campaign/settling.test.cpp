@@ -127,6 +127,13 @@ TEST_CASE("P10 flags dead letters that are not exact") {
   CHECK(violated(story) == Violated{Property::letters});
 }
 
+TEST_CASE("P10 flags a letter without attempts also where no limit is known") {
+  Story story{"order=strict"};
+  story.sent("a0").deliver("a0").finish("a0", Outcome::failed).say(Kind::dead_letter, "a0");
+  story.by("campaign").say(Kind::letter, "a0", Outcome::none, {.note = "handler_failed"});
+  CHECK(violated(story) == Violated{Property::letters});
+}
+
 TEST_CASE("P10 passes") {
   Story story;
   story.sent("a0");
