@@ -217,5 +217,9 @@ TEST_CASE("P16 passes") {
     story.finish("a0", Outcome::permanent).say(Kind::dead_letter, "a0").settle("a0", Outcome::buried);
     story.by("campaign").say(Kind::redrive, "a0").handled("a0");
   }
+  SECTION("one that was redriven, where nobody records how deliveries are settled") {
+    story.finish("a0", Outcome::permanent).say(Kind::dead_letter, "a0");
+    story.by("campaign").say(Kind::redrive, "a0").deliver("a0").effect("a0");
+  }
   CHECK(holds(story, Property::retries));
 }
