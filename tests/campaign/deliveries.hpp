@@ -216,7 +216,7 @@ class NoSkip {
     for (; next < facts.rank; ++next) {
       const std::uint32_t earlier = ranks[next];
       const CopyFacts& copy = known_.copy_of(earlier, event.subscription);
-      if (!known_.messages[earlier].first_ok || copy.delivered || copy.processed()) continue;
+      if (!known_.messages[earlier].first_ok || copy.processed()) continue;
       report.violated(Property::skipped, timeline.ids.word(earlier), " was there, and ",
                       known_.id_of(event), " of the same key came to group ", known_.group_of(event),
                       " before it");

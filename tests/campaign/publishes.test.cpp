@@ -170,6 +170,10 @@ TEST_CASE("P11 flags a publish that has not exactly one ending, in time") {
   SECTION("one that nobody waits for any more") {
     story.publish("a0", 50).wait(200).ending("a0", Outcome::unknown);
   }
+  SECTION("late, long after its process was frozen") {
+    story.fault("producer").heal("producer").publish("a0", 50).wait(200);
+    story.ending("a0", Outcome::unknown);
+  }
   SECTION("late, while another process was frozen") {
     story.publish("a0", 50).fault("consumer").heal("consumer").wait(200).ending("a0", Outcome::unknown);
   }
@@ -192,6 +196,9 @@ TEST_CASE("P11 passes") {
   }
   SECTION("a little late") {
     story.publish("a0", 50).wait(140).ending("a0", Outcome::unknown);
+  }
+  SECTION("late, because its process is frozen still, as far as it is recorded") {
+    story.publish("a0", 50).fault("producer").wait(200).ending("a0", Outcome::unknown).heal("producer");
   }
   SECTION("late, because its process was frozen") {
     story.publish("a0", 50).fault("producer").wait(200).heal("producer");
