@@ -42,8 +42,7 @@ struct MemoryEventStoreOptions {
 /// of a stream, a category or by tags cost what they look at, not what the store holds.
 class MemoryEventStore {
  public:
-  static constexpr EventStoreCapabilities capabilities{
-      .name = "memory", .total_order = true, .conditions = true, .snapshots = true};
+  static constexpr EventStoreCapabilities capabilities{.name = "memory", .conditions = true, .snapshots = true};
 
   explicit MemoryEventStore(MemoryEventStoreOptions options = {})
       : max_bytes_{options.max_bytes},
@@ -365,7 +364,6 @@ class MemoryEventStore {
   std::size_t bytes_ = 0;
 };
 
-static_assert(OrderedEventStore<MemoryEventStore> && ConditionalEventStore<MemoryEventStore> &&
-              SnapshotStore<MemoryEventStore>);
+static_assert(ConditionalEventStore<MemoryEventStore> && SnapshotStore<MemoryEventStore>);
 
 }  // namespace omnibus

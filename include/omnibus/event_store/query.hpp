@@ -25,7 +25,8 @@ struct EventQuery {
 };
 
 /// What a decision rests on that is wider than a stream (a dynamic consistency boundary): the append is
-/// made when no event that the query matches stands behind `after`, the last position that was read.
+/// made when no event that the query matches stands behind `after`, which is the `head` that the read of what
+/// the query matches came to its end with.
 struct AppendCondition {
   EventQuery none_match{};  ///< without filters: nothing at all may have been appended
   std::uint64_t after = 0;

@@ -15,8 +15,10 @@
 #include <omnibus/result.hpp>
 #include <omnibus/time.hpp>
 
-// What an event store must offer, on one screen; the suite says whether a store is right. Whoever follows a
-// store relies on one promise above all: once a position was read, no event appears at or below it.
+// What an event store must offer, on one screen; the suite says whether a store is right. A store is one order:
+// positions, ids and conditions are of all of it, so what can only order a part of its data (a hash slot, a
+// shard) is a store for each part. Whoever follows a store relies on one promise above all: once a position was
+// read, no event appears at or below it.
 
 namespace omnibus {
 
@@ -25,7 +27,6 @@ struct EventStoreCapabilities {
   std::string_view name;         ///< "memory", "sqlite", "redis"
   bool durable = false;          ///< what was appended survives the death of the process
   bool shared = false;           ///< several processes can use one store
-  bool total_order = false;      ///< positions order the whole store: `read_all`; else a category each
   bool conditions = false;       ///< appends can rest on a query: `append_if`
   bool snapshots = false;        ///< it keeps snapshots: `save_snapshot`, `load_snapshot`
 };
@@ -107,7 +108,7 @@ struct StreamRead {
 /// How far a read of a store or category came. A page may be short, even empty, before the end.
 struct StoreRead {
   std::uint64_t next = 0;  ///< the position to read from for what comes next
-  std::uint64_t head = 0;  ///< the highest position that was ever given out
+  std::uint64_t head = 0;  ///< the highest position that was given out when it looked, erased events included
   bool end = false;        ///< nothing comes next now
 };
 
@@ -133,12 +134,13 @@ concept EventStore =
       // at first: a batch whose events all are stored, by stream in this order without others in between and
       // with the same type, payload and tags, is answered with `already_appended`, whatever it expects. Errors:
       // id_reused when an id is stored otherwise, stream_deleted, conflict (names all streams that are not
-      // as expected), invalid_argument, too_large, unsupported (streams of several categories, where
-      // positions order a category each).
+      // as expected), invalid_argument, too_large.
       { store.append(batch) } -> std::same_as<Result<Appended>>;
       // Fills the page with events of a stream. A stream that is not there has none, which is no error.
       { store.read_stream(name, range, page) } -> std::same_as<Result<StreamRead>>;
-      // Fills the page with events of the streams of a category that the query matches, by position.
+      // Fills the page with events that the query matches, by position.
+      { store.read_all(query, range, page) } -> std::same_as<Result<StoreRead>>;
+      // Likewise of the streams of a category.
       { store.read_category(name, query, range, page) } -> std::same_as<Result<StoreRead>>;
       // Where the event of this id stands or, when it was erased, stood; ids are never forgotten. This is how
       // a checkpoint learns whether the store is the one it knew.
@@ -154,13 +156,6 @@ concept EventStore =
       // for who follows; what is there, reads alone tell.
       { store.wait_beyond(number, until) } -> std::same_as<bool>;
     };
-
-/// A store whose positions order all its events.
-template <class S>
-concept OrderedEventStore = EventStore<S> && S::capabilities.total_order &&
-                            requires(S& store, const EventQuery& query, const ReadRange& range, EventPage& page) {
-                              { store.read_all(query, range, page) } -> std::same_as<Result<StoreRead>>;
-                            };
 
 /// A store whose appends can rest on a query.
 template <class S>

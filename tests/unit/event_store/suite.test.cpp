@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include <omnibus/event_store/suite.hpp>
 
+#include <chrono>
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <omnibus/event_store/memory.hpp>
@@ -19,24 +25,65 @@ using Parts = std::span<const StreamAppend>;
 
 namespace {
 
+/// A memory store of which anything can be changed.
+struct Plain {
+  static constexpr EventStoreCapabilities capabilities = MemoryEventStore::capabilities;
+  virtual ~Plain() = default;
+  virtual Result<Appended> append(Parts batch) { return store.append(batch); }
+  virtual Result<Appended> append_if(Parts batch, const AppendCondition& condition) {
+    return store.append_if(batch, condition);
+  }
+  virtual Result<StreamRead> read_stream(std::string_view name, const ReadRange& range, EventPage& page) {
+    return store.read_stream(name, range, page);
+  }
+  virtual Result<StoreRead> read_category(std::string_view name, const EventQuery& query, const ReadRange& range,
+                                          EventPage& page) {
+    return store.read_category(name, query, range, page);
+  }
+  virtual Result<StoreRead> read_all(const EventQuery& query, const ReadRange& range, EventPage& page) {
+    return store.read_all(query, range, page);
+  }
+  virtual Result<std::optional<Placed>> locate(std::string_view id) { return store.locate(id); }
+  virtual Result<> truncate(std::string_view stream, std::uint64_t before) { return store.truncate(stream, before); }
+  virtual Result<> soft_delete(std::string_view stream, ExpectedVersion expected) {
+    return store.soft_delete(stream, expected);
+  }
+  virtual Result<> tombstone(std::string_view stream, ExpectedVersion expected) {
+    return store.tombstone(stream, expected);
+  }
+  virtual bool wait_beyond(std::uint64_t position, Instant until) { return store.wait_beyond(position, until); }
+  virtual Result<bool> save_snapshot(std::string_view stream, std::string_view schema, const Snapshot& snapshot) {
+    return store.save_snapshot(stream, schema, snapshot);
+  }
+  virtual Result<std::optional<Snapshot>> load_snapshot(std::string_view stream, std::string_view schema) {
+    return store.load_snapshot(stream, schema);
+  }
+  Result<> drop_snapshot(std::string_view stream, std::string_view schema) {
+    return store.drop_snapshot(stream, schema);
+  }
+
+  MemoryEventStore store;
+};
+
+template <class Store>
+std::unique_ptr<Plain> make() {
+  return std::make_unique<Store>();
+}
+
 /// Says whether the suite complains of a case of this name when something of a memory store is changed.
 template <class Store>
 bool complains(std::string_view name) {
-  EventStoreSuite suite{[] { return std::make_unique<Store>(); }};
-  bool found = false;
-  for (const std::string& each : suite.run(20, 30)) {
-    CAPTURE(each);
-    found = found || each.starts_with(name);
+  EventStoreSuite suite{&make<Store>};
+  for (const std::string& each : suite.run(20, 5)) {
+    if (each.starts_with(name)) return true;
   }
-  return found;
+  return false;
 }
-
-using Plain = MemoryEventStore;
 
 /// A memory store that gets other batches than it is given.
 template <class Change>
 struct Appends : Plain {
-  Result<Appended> append(Parts batch) {
+  Result<Appended> append(Parts batch) override {
     std::vector<StreamAppend> parts(batch.begin(), batch.end());
     Change{}(parts);
     return Plain::append(parts);
@@ -76,7 +123,7 @@ struct LooksAtNothing {
 /// A memory store that gets other events than it is given.
 template <class Change>
 struct Stores : Plain {
-  Result<Appended> append(Parts batch) {
+  Result<Appended> append(Parts batch) override {
     std::vector<StreamAppend> parts(batch.begin(), batch.end());
     std::vector<std::vector<NewEvent>> events;
     events.reserve(parts.size());
@@ -105,7 +152,7 @@ struct AnyPayload {
 };
 
 struct PartByPart : Plain {
-  Result<Appended> append(Parts batch) {
+  Result<Appended> append(Parts batch) override {
     if (batch.empty()) return Appended{};
     Result<Appended> all = Plain::append(batch.first(1));
     for (std::size_t i = 1; i < batch.size() && all; ++i) {
@@ -117,14 +164,14 @@ struct PartByPart : Plain {
   }
 };
 struct ForgetsResends : Plain {
-  Result<Appended> append(Parts batch) {
+  Result<Appended> append(Parts batch) override {
     Result<Appended> answer = Plain::append(batch);
     if (answer) answer->state = Appended::State::appended;
     return answer;
   }
 };
 struct ResendsMustFit : Plain {
-  Result<Appended> append(Parts batch) {
+  Result<Appended> append(Parts batch) override {
     for (const StreamAppend& each : batch) {
       EventPage page;
       const StreamState state = read_stream(each.stream, {.limit = 0}, page)->stream;
@@ -134,7 +181,7 @@ struct ResendsMustFit : Plain {
   }
 };
 struct StoresThePartThatIsNew : Plain {
-  Result<Appended> append(Parts batch) {
+  Result<Appended> append(Parts batch) override {
     Result<Appended> answer = Plain::append(batch);
     if (answer || answer.error().code != Errc::id_reused) return answer;
     Appended all;
@@ -148,7 +195,7 @@ struct StoresThePartThatIsNew : Plain {
   }
 };
 struct NoneRefusesDeleted : Plain {
-  Result<Appended> append(Parts batch) {
+  Result<Appended> append(Parts batch) override {
     for (const StreamAppend& each : batch) {
       EventPage page;
       const bool deleted = read_stream(each.stream, {}, page)->stream.kind == StreamState::Kind::deleted;
@@ -163,10 +210,10 @@ template <class Shows>
 struct Reads : Plain {
   Shows shows;
   Result<StoreRead> read_category(std::string_view name, const EventQuery& query, const ReadRange& range,
-                                  EventPage& page) {
+                                  EventPage& page) override {
     return show(Plain::read_category(name, query, range, page), page);
   }
-  Result<StoreRead> read_all(const EventQuery& query, const ReadRange& range, EventPage& page) {
+  Result<StoreRead> read_all(const EventQuery& query, const ReadRange& range, EventPage& page) override {
     return show(Plain::read_all(query, range, page), page);
   }
   Result<StoreRead> show(Result<StoreRead> read, EventPage& page) {
@@ -192,7 +239,7 @@ struct EachOnce {
 
 struct FiltersPages : Plain {
   Result<StoreRead> read_category(std::string_view name, const EventQuery& query, const ReadRange& range,
-                                  EventPage& page) {
+                                  EventPage& page) override {
     EventPage all;
     Result<StoreRead> read = Plain::read_category(name, {}, range, all);
     page.clear();
@@ -204,7 +251,7 @@ struct FiltersPages : Plain {
   }
 };
 struct StaysAtTheLastMatch : Plain {
-  Result<StoreRead> read_all(const EventQuery& query, const ReadRange& range, EventPage& page) {
+  Result<StoreRead> read_all(const EventQuery& query, const ReadRange& range, EventPage& page) override {
     Result<StoreRead> read = Plain::read_all(query, range, page);
     if (read->end) read->next = page.empty() ? range.from.value_or(1) : page.back().position + 1;
     return read;
@@ -212,7 +259,7 @@ struct StaysAtTheLastMatch : Plain {
 };
 struct CategoryByPrefix : Plain {
   Result<StoreRead> read_category(std::string_view name, const EventQuery& query, const ReadRange& range,
-                                  EventPage& page) {
+                                  EventPage& page) override {
     EventPage all;
     Result<StoreRead> read = read_all(query, range, all);
     page.clear();
@@ -223,25 +270,27 @@ struct CategoryByPrefix : Plain {
   }
 };
 struct ForwardsOnly : Plain {
-  Result<StreamRead> read_stream(std::string_view name, ReadRange range, EventPage& page) {
+  Result<StreamRead> read_stream(std::string_view name, const ReadRange& asked, EventPage& page) override {
+    ReadRange range = asked;
     range.direction = Direction::forwards;
     return Plain::read_stream(name, range, page);
   }
 };
 struct NoMaxBytes : Plain {
-  Result<StreamRead> read_stream(std::string_view name, ReadRange range, EventPage& page) {
+  Result<StreamRead> read_stream(std::string_view name, const ReadRange& asked, EventPage& page) override {
+    ReadRange range = asked;
     range.max_bytes = SIZE_MAX;
     return Plain::read_stream(name, range, page);
   }
 };
 struct AlwaysSomething : Plain {
-  bool wait_beyond(std::uint64_t, Instant) { return true; }
+  bool wait_beyond(std::uint64_t, Instant) override { return true; }
 };
 struct NeverAnything : Plain {
-  bool wait_beyond(std::uint64_t, Instant) { return false; }
+  bool wait_beyond(std::uint64_t, Instant) override { return false; }
 };
 struct ForgetsErasedIds : Plain {
-  Result<std::optional<Placed>> locate(std::string_view id) {
+  Result<std::optional<Placed>> locate(std::string_view id) override {
     EventPage page;
     (void)read_all({}, {}, page);
     for (const StoredEvent& each : page) {
@@ -252,70 +301,72 @@ struct ForgetsErasedIds : Plain {
 };
 struct ReusesPositions : Plain {
   std::uint64_t given_up = 0;
-  Result<> tombstone(std::string_view stream, ExpectedVersion expected) {
+  Result<> tombstone(std::string_view stream, ExpectedVersion expected) override {
     ++given_up;
     return Plain::tombstone(stream, expected);
   }
-  Result<std::optional<Placed>> locate(std::string_view id) {
+  Result<std::optional<Placed>> locate(std::string_view id) override {
     Result<std::optional<Placed>> placed = Plain::locate(id);
     if (*placed) (*placed)->position -= given_up;
     return placed;
   }
 };
 struct TombstonesSoftly : Plain {
-  Result<> tombstone(std::string_view stream, ExpectedVersion expected) { return soft_delete(stream, expected); }
+  Result<> tombstone(std::string_view stream, ExpectedVersion expected) override { return soft_delete(stream, expected); }
 };
 struct DeletesAnyVersion : Plain {
-  Result<> soft_delete(std::string_view stream, ExpectedVersion) { return Plain::soft_delete(stream, {}); }
+  Result<> soft_delete(std::string_view stream, ExpectedVersion) override { return Plain::soft_delete(stream, {}); }
 };
 struct DeletesForEver : Plain {
-  Result<> soft_delete(std::string_view stream, ExpectedVersion expected) { return tombstone(stream, expected); }
+  Result<> soft_delete(std::string_view stream, ExpectedVersion expected) override { return tombstone(stream, expected); }
 };
 struct TruncatesNothing : Plain {
-  Result<> truncate(std::string_view, std::uint64_t) { return {}; }
+  Result<> truncate(std::string_view, std::uint64_t) override { return {}; }
 };
 struct TruncatesOneMore : Plain {
-  Result<> truncate(std::string_view stream, std::uint64_t before) {
+  Result<> truncate(std::string_view stream, std::uint64_t before) override {
     return Plain::truncate(stream, before == UINT64_MAX ? before : before + 1);
   }
 };
 struct LastSnapshotWins : Plain {
-  Result<bool> save_snapshot(std::string_view stream, std::string_view schema, const Snapshot& snapshot) {
+  Result<bool> save_snapshot(std::string_view stream, std::string_view schema, const Snapshot& snapshot) override {
     (void)drop_snapshot(stream, schema);
     return Plain::save_snapshot(stream, schema, snapshot);
   }
 };
 struct AnySchema : Plain {
-  Result<bool> save_snapshot(std::string_view stream, std::string_view, const Snapshot& snapshot) {
+  Result<bool> save_snapshot(std::string_view stream, std::string_view, const Snapshot& snapshot) override {
     return Plain::save_snapshot(stream, "", snapshot);
   }
-  Result<std::optional<Snapshot>> load_snapshot(std::string_view stream, std::string_view) {
+  Result<std::optional<Snapshot>> load_snapshot(std::string_view stream, std::string_view) override {
     return Plain::load_snapshot(stream, "");
   }
 };
 struct SnapshotsForEver : Plain {
   std::map<std::string, Snapshot> kept;
-  Result<bool> save_snapshot(std::string_view stream, std::string_view schema, const Snapshot& snapshot) {
+  Result<bool> save_snapshot(std::string_view stream, std::string_view schema, const Snapshot& snapshot) override {
     const Result<bool> saved = Plain::save_snapshot(stream, schema, snapshot);
     if (*saved) kept[std::string{stream} + "/" + std::string{schema}] = snapshot;
     return saved;
   }
-  Result<std::optional<Snapshot>> load_snapshot(std::string_view stream, std::string_view schema) {
+  Result<std::optional<Snapshot>> load_snapshot(std::string_view stream, std::string_view schema) override {
     const auto found = kept.find(std::string{stream} + "/" + std::string{schema});
     return found == kept.end() ? std::nullopt : std::optional{found->second};
   }
 };
 struct NoConditions : Plain {
-  Result<Appended> append_if(Parts batch, const AppendCondition&) { return append(batch); }
+  Result<Appended> append_if(Parts batch, const AppendCondition&) override { return append(batch); }
 };
 struct ConditionsOnEverything : Plain {
-  Result<Appended> append_if(Parts batch, AppendCondition condition) {
+  Result<Appended> append_if(Parts batch, const AppendCondition& given) override {
+    AppendCondition condition = given;
     condition.after = 0;
     return Plain::append_if(batch, condition);
   }
 };
 struct ConditionsOnOneTag : Plain {
-  Result<Appended> append_if(Parts batch, AppendCondition condition) {
+  Result<Appended> append_if(Parts batch, const AppendCondition& given) override {
+    AppendCondition condition = given;
     for (EventFilter& each : condition.none_match.any_of) each.tags.resize(each.tags.empty() ? 0 : 1);
     return Plain::append_if(batch, condition);
   }
@@ -323,9 +374,8 @@ struct ConditionsOnOneTag : Plain {
 
 /// A store that can be opened twice on the same data: by way of a memory store that outlives it.
 struct Opened {
-  static constexpr EventStoreCapabilities capabilities{
-      .name = "opened", .durable = true, .shared = true, .total_order = true};
-  std::shared_ptr<Plain> data;
+  static constexpr EventStoreCapabilities capabilities{.name = "opened", .durable = true, .shared = true};
+  std::shared_ptr<MemoryEventStore> data;
 
   Result<Appended> append(Parts batch) { return data->append(batch); }
   Result<StreamRead> read_stream(std::string_view name, const ReadRange& range, EventPage& page) {
@@ -340,18 +390,20 @@ struct Opened {
   }
   Result<std::optional<Placed>> locate(std::string_view id) { return data->locate(id); }
   Result<> truncate(std::string_view stream, std::uint64_t before) { return data->truncate(stream, before); }
-  Result<> soft_delete(std::string_view stream, ExpectedVersion expected) { return data->soft_delete(stream, expected); }
+  Result<> soft_delete(std::string_view stream, ExpectedVersion expected) {
+    return data->soft_delete(stream, expected);
+  }
   Result<> tombstone(std::string_view stream, ExpectedVersion expected) { return data->tombstone(stream, expected); }
   bool wait_beyond(std::uint64_t position, Instant until) { return data->wait_beyond(position, until); }
 };
-static_assert(OrderedEventStore<Opened> && !ConditionalEventStore<Opened> && !SnapshotStore<Opened>);
+static_assert(EventStore<Opened> && !ConditionalEventStore<Opened> && !SnapshotStore<Opened>);
 
 /// What the suite says of stores that are opened twice, where `again` makes the second of the first's data.
 template <class OpenAgain>
 std::string verdict_of_opened(OpenAgain&& open_again) {
-  std::shared_ptr<Plain> last;
+  std::shared_ptr<MemoryEventStore> last;
   EventStoreSuite suite{[&last] {
-                          last = std::make_shared<Plain>();
+                          last = std::make_shared<MemoryEventStore>();
                           return std::make_unique<Opened>(Opened{last});
                         },
                         [&] { return std::make_unique<Opened>(Opened{open_again(last)}); }};
@@ -422,26 +474,25 @@ TEST_CASE("the suite finds stores that append whatever the condition") {
 }
 
 TEST_CASE("random lives alone find stores that differ from the model") {
-  const auto differs = []<class Store>(std::type_identity<Store>) {
-    auto make = [] { return std::make_unique<Store>(); };
-    std::function<std::unique_ptr<Store>()> never;
-    event_store::SuiteRun run{make, never, 1};
+  const auto differs = [](std::unique_ptr<Plain> (*make_store)()) {
+    std::function<std::unique_ptr<Plain>()> never;
+    event_store::SuiteRun run{make_store, never, 1};
     for (std::uint64_t seed = 1; seed <= 50; ++seed) event_store::try_life(run, seed);
     return !std::move(run).violations().empty();
   };
-  CHECK_FALSE(differs(std::type_identity<Plain>{}));
-  CHECK(differs(std::type_identity<Appends<NoneIsAny>>{}));
-  CHECK(differs(std::type_identity<Appends<ExistsIsAny>>{}));
-  CHECK(differs(std::type_identity<StoresThePartThatIsNew>{}));
-  CHECK(differs(std::type_identity<NoneRefusesDeleted>{}));
-  CHECK(differs(std::type_identity<TombstonesSoftly>{}));
-  CHECK(differs(std::type_identity<TruncatesOneMore>{}));
+  CHECK_FALSE(differs(&make<Plain>));
+  CHECK(differs(&make<Appends<NoneIsAny>>));
+  CHECK(differs(&make<Appends<ExistsIsAny>>));
+  CHECK(differs(&make<StoresThePartThatIsNew>));
+  CHECK(differs(&make<NoneRefusesDeleted>));
+  CHECK(differs(&make<TombstonesSoftly>));
+  CHECK(differs(&make<TruncatesOneMore>));
 }
 
 TEST_CASE("stores that can be opened twice have to share what they hold, and to keep it") {
-  CHECK(verdict_of_opened([](const std::shared_ptr<Plain>& data) { return data; }) == "");
+  CHECK(verdict_of_opened([](const std::shared_ptr<MemoryEventStore>& data) { return data; }) == "");
   const std::string forgetful =
-      verdict_of_opened([](const std::shared_ptr<Plain>&) { return std::make_shared<Plain>(); });
+      verdict_of_opened([](const std::shared_ptr<MemoryEventStore>&) { return std::make_shared<MemoryEventStore>(); });
   CHECK(forgetful.find("D5") != std::string::npos);
   CHECK(forgetful.find("D6") != std::string::npos);
 }

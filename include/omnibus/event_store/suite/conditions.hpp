@@ -50,8 +50,8 @@ void condition_cases(SuiteRun<Make>& run) {
     fails({{{.types = {"Moved"}}, {.tags = {"student:1"}}}}, "DCB: an event matches the second filter");
     fails({}, "DCB: there is an event");
     run.expect_is(Run::stream(*store, "s-0"), "missing", "DCB: a condition that fails leaves nothing");
-    run.expect_is(Run::all(*store, "s", {{{.tags = {"student:1", "course:1"}}}}), "b", "DCB: a read by tags");
-    run.expect_is(Run::all(*store, "s", {{{.types = {"Defined"}}, {.tags = {"student:1"}}}}), "a b",
+    run.expect_is(Run::all(*store, {{{.tags = {"student:1", "course:1"}}}}), "b", "DCB: a read by tags");
+    run.expect_is(Run::all(*store, {{{.types = {"Defined"}}, {.tags = {"student:1"}}}}), "a b",
                   "DCB: a read by two filters");
   }
   {  // what is not behind `after` counts for nothing
@@ -63,6 +63,22 @@ void condition_cases(SuiteRun<Make>& run) {
     run.expect_is(append_if(*store, "s-2", {{{{.tags = {"x"}}}}, second}, "c"), "appended 1", "DCB: no event behind");
     run.expect_is(append_if(*store, "s-2", {{{{.tags = {"x"}}}}, UINT64_MAX}, "d"), "appended 2", "DCB: far behind");
     run.expect_is(append_if(*store, "s-2", {{}, first}, "c"), "already_appended 1", "DCB: a resend is one all the same");
+  }
+  {  // a decision: read, look, append, and only one of two who have read the same
+    auto store = run.make();
+    (void)tagged(*store, "s-1", "a", "t", {"x"});
+    (void)tagged(*store, "s-1", "b", "t", {"y"});
+    EventPage page;
+    const EventQuery query{{{.tags = {"x"}}}};
+    const Result<StoreRead> read = store->read_all(query, {}, page);
+    const AppendCondition unchanged{query, read ? read->head : 0};
+    run.expect(read && read->end && page.size() == 1, "DCB: a decision cannot be read in one page");
+    (void)tagged(*store, "s-1", "c", "t", {"y"});
+    const std::string_view tags[] = {"x"};
+    const NewEvent mine{"d", "t", "p", tags}, theirs{"e", "t", "p", tags};
+    const StreamAppend first{"s-2", {}, {&mine, 1}}, second{"s-3", {}, {&theirs, 1}};
+    run.expect_is(Run::words(store->append_if({&first, 1}, unchanged)), "appended 1", "DCB: the first to decide");
+    run.expect_is(Run::words(store->append_if({&second, 1}, unchanged)), "conflict", "DCB: the second to decide");
   }
   {  // with an expected version: both have to hold
     auto store = run.make();

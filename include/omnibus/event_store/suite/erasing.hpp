@@ -111,7 +111,7 @@ void erasure_cases(SuiteRun<Make>& run) {
     run.expect_is(Run::words(store->soft_delete("s-1", exactly(2))), "ok", "G1: deletes the right version");
     run.expect_is(Run::stream(*store, "s-1"), "deleted", "G1: deleted");
     run.expect_is(Run::category(*store, "s"), "", "G1: the category of what was deleted");
-    run.expect_is(Run::all(*store, "s"), "", "G1: everything, of which all was deleted");
+    run.expect_is(Run::all(*store), "", "G1: everything, of which all was deleted");
     run.expect_is(Run::words(store->soft_delete("s-1", any)), "ok", "G1: deletes what was deleted");
   }
   for (const auto& [expected, name] : {std::pair{any, "any"}, {none, "none"}, {exactly(2), "the last version"}}) {
@@ -144,7 +144,7 @@ void erasure_cases(SuiteRun<Make>& run) {
     run.expect_is(Run::words(store->tombstone("s-1", any)), "ok", "G3: gives up what was given up");
     run.expect_is(Run::words(store->tombstone("s-3", none)), "ok", "G3: gives up what is not there");
     run.expect_is(Run::append(*store, "s-3", "e"), "stream_deleted", "G3: an append to what never was");
-    run.expect_is(Run::all(*store, "s"), "", "G3: everything, of which all was given up");
+    run.expect_is(Run::all(*store), "", "G3: everything, of which all was given up");
   }
   {  // G4: others are untouched
     auto store = run.make();
@@ -154,7 +154,7 @@ void erasure_cases(SuiteRun<Make>& run) {
     (void)Run::append(*store, "s-11", "d");
     const std::uint64_t place = Run::position(*store, "d");
     (void)store->tombstone("s-1", any);
-    run.expect_is(Run::all(*store, "s"), "b d", "G4: everything but what was given up");
+    run.expect_is(Run::all(*store), "b d", "G4: everything but what was given up");
     run.expect_is(Run::category(*store, "s", {}, {.direction = Direction::backwards}), "d b", "G4: backwards");
     run.expect_is(Run::stream(*store, "s-2"), "live 1:b", "G4: another stream");
     run.expect(Run::position(*store, "d") == place, "G4: another stream's event has moved");
@@ -168,7 +168,7 @@ void erasure_cases(SuiteRun<Make>& run) {
     run.expect_is(Run::stream(*store, "s-1", {.from = 1, .limit = 1}), "live 3:c 4:d", "G5: from what was erased");
     run.expect_is(Run::stream(*store, "s-1", {.from = 2, .direction = Direction::backwards}), "live",
                   "G5: backwards from what was erased");
-    run.expect_is(Run::all(*store, "s"), "c d", "G5: everything but what was truncated");
+    run.expect_is(Run::all(*store), "c d", "G5: everything but what was truncated");
     run.expect_is(Run::words(store->truncate("s-1", 1)), "ok", "G5: truncates less");
     run.expect_is(Run::stream(*store, "s-1"), "live 3:c 4:d", "G5: truncated less");
     run.expect_is(Run::words(store->truncate("s-1", UINT64_MAX)), "ok", "G5: truncates all");

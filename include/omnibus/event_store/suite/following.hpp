@@ -29,7 +29,7 @@ class Follower {
   template <class Store>
   void catch_up(Store& store, const EventQuery& query = {}) {
     for (bool end = false; !end;) {
-      const Result<StoreRead> read = Run::read_all(store, "s", query, {.from = next_, .limit = 7}, page_);
+      const Result<StoreRead> read = store.read_all(query, {.from = next_, .limit = 7}, page_);
       if (!read) return;
       for (const StoredEvent& each : page_) {
         rising = rising && each.position > last;
@@ -154,7 +154,7 @@ void follower_cases(SuiteRun<Make>& run) {
     (void)Run::append(*store, "s-1", "a b c");
     Follower<Run> origin, given{Run::position(*store, "b")};
     EventPage page;
-    const Result<StoreRead> last = Run::read_all(*store, "s", {}, {.direction = Direction::backwards, .limit = 1}, page);
+    const Result<StoreRead> last = store->read_all({}, {.direction = Direction::backwards, .limit = 1}, page);
     run.expect(last && page.size() == 1, "E1: the last event is not found");
     run.expect(last && last->head == Run::position(*store, "c"), "E1: head is not the last position");
     Follower<Run> current{last ? last->head : 0};

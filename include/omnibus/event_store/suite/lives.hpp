@@ -149,7 +149,7 @@ void try_life(SuiteRun<Make>& run, std::uint64_t seed) {
     }
     run.expect_is(Run::stream(*store, name), model.stream(name), where + ", read_stream");
   }
-  run.expect_is(Run::all(*store, "s", {}, {.limit = 1 + below(9)}), model.all(), "life " + std::to_string(seed) + ", all");
+  run.expect_is(Run::all(*store, {}, {.limit = 1 + below(9)}), model.all(), "life " + std::to_string(seed) + ", all");
 }
 
 }  // namespace omnibus::event_store

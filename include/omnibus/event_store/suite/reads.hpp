@@ -22,8 +22,8 @@ void read_cases(SuiteRun<Make>& run) {
     auto store = run.make();
     run.expect_is(Run::stream(*store, "s-1"), "missing", "C1: an unknown stream");
     run.expect_is(Run::category(*store, "s"), "", "C1: an unknown category");
-    run.expect_is(Run::all(*store, "s"), "", "C1: a store without events");
-    run.expect_is(Run::all(*store, "s", {}, {.direction = backwards}), "", "C1: a store without events, backwards");
+    run.expect_is(Run::all(*store), "", "C1: a store without events");
+    run.expect_is(Run::all(*store, {}, {.direction = backwards}), "", "C1: a store without events, backwards");
     (void)Run::append(*store, "s-1", "a b");
     (void)store->truncate("s-1", 3);
     run.expect_is(Run::stream(*store, "s-1"), "live", "C2: a stream that is empty");
@@ -62,7 +62,7 @@ void read_cases(SuiteRun<Make>& run) {
     }
     run.expect_is(page({.limit = 3, .max_bytes = 1}), "a+2", "C5: a page for which one event is too large");
     run.expect_is(Run::stream(*store, "s-1", {.max_bytes = 1}), "live 1:a 2:b 3:c 4:d 5:e", "C5: by bytes");
-    run.expect_is(Run::all(*store, "s", {}, {.max_bytes = 1}), "a b c d e", "C5: all by bytes");
+    run.expect_is(Run::all(*store, {}, {.max_bytes = 1}), "a b c d e", "C5: all by bytes");
   }
   {  // C7 to C9, C13: each byte and each microsecond as it was
     auto store = run.make();
@@ -76,7 +76,7 @@ void read_cases(SuiteRun<Make>& run) {
     const Result<Appended> answer = append(*store, stream, ExpectedVersion::none(), made);
     EventPage pages[3];
     const bool good = store->read_stream(stream, {}, pages[0]) && store->read_category("s", {}, {}, pages[1]) &&
-                      Run::read_all(*store, "s", {}, {}, pages[2]);
+                      store->read_all({}, {}, pages[2]);
     run.expect(good && answer, "C7: an event of any bytes cannot be stored and read");
     for (const EventPage& page : pages) {
       if (page.size() != 2 || !answer) {
@@ -119,10 +119,10 @@ void read_cases(SuiteRun<Make>& run) {
     auto store = run.make();
     for (const char* id : {"a", "b", "c", "d", "e"}) (void)Run::append(*store, std::string{"s-"} + id, id);
     for (const char* stream : {"s-b", "s-c", "s-e"}) (void)store->soft_delete(stream, ExpectedVersion::any());
-    run.expect_is(Run::all(*store, "s", {}, {.limit = 1}), "a d", "C11: everything, with holes");
+    run.expect_is(Run::all(*store, {}, {.limit = 1}), "a d", "C11: everything, with holes");
     run.expect_is(Run::category(*store, "s", {}, {.direction = backwards, .limit = 1}), "d a", "C11: backwards");
     (void)Run::append(*store, "s-f", "f");
-    run.expect_is(Run::all(*store, "s"), "a d f", "C11: an event behind holes");
+    run.expect_is(Run::all(*store), "a d f", "C11: an event behind holes");
   }
   {  // C12: filters come before limits
     auto store = run.make();
@@ -137,13 +137,13 @@ void read_cases(SuiteRun<Make>& run) {
     const EventQuery by_type{{{.types = {"seldom"}}}}, by_tag{{{.tags = {"x"}}}}, by_none{{{.tags = {"y"}}}};
     const EventQuery by_either{{{.types = {"seldom"}}, {.tags = {"y"}}}};
     for (const EventQuery& query : {by_type, by_tag, by_either}) {
-      run.expect_is(Run::all(*store, "s", query), "0 10 20 30 40", "C12: everything, filtered");
+      run.expect_is(Run::all(*store, query), "0 10 20 30 40", "C12: everything, filtered");
       run.expect_is(Run::category(*store, "s", query), "0 10 20 30 40", "C12: a category, filtered");
       run.expect_is(Run::category(*store, "s", query, {.direction = backwards, .limit = 1}), "40 30 20 10 0",
                     "C12: a category, filtered, backwards");
       run.expect_is(Run::category(*store, "t", query), "", "C12: another category, filtered");
     }
-    run.expect_is(Run::all(*store, "s", by_none), "", "C12: nothing matches");
+    run.expect_is(Run::all(*store, by_none), "", "C12: nothing matches");
     EventPage page;
     std::size_t found = 0;
     ReadRange range{.limit = 3};

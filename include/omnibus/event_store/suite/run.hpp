@@ -122,18 +122,9 @@ class SuiteRun {
     return ids([&](const ReadRange& part, EventPage& page) { return store.read_category(name, query, part, page); },
                range);
   }
-  /// The ids of everything; of a category of streams where positions do not order more.
-  static std::string all(Store& store, std::string_view name, const EventQuery& query = {},
-                         ReadRange range = {.limit = 2}) {
-    return ids([&](const ReadRange& part, EventPage& page) { return read_all(store, name, query, part, page); }, range);
-  }
-  static Result<StoreRead> read_all(Store& store, std::string_view name, const EventQuery& query,
-                                    const ReadRange& range, EventPage& page) {
-    if constexpr (OrderedEventStore<Store>) {
-      return store.read_all(query, range, page);
-    } else {
-      return store.read_category(name, query, range, page);
-    }
+  /// Likewise of everything.
+  static std::string all(Store& store, const EventQuery& query = {}, ReadRange range = {.limit = 2}) {
+    return ids([&](const ReadRange& part, EventPage& page) { return store.read_all(query, part, page); }, range);
   }
 
   /// The version of a stream, or 0.
