@@ -42,10 +42,10 @@ struct Known {
 /// A stream "s" of events a, b, c at positions 11, 12, 13.
 Known abc() {
   Known known;
-  std::uint64_t version = 0;
+  std::uint64_t last = 0;
   for (const char* id : {"a", "b", "c"}) {
-    ++version;
-    known.ids[id] = {"s", {version, 10 + version}, fingerprint(event_of(id))};
+    ++last;
+    known.ids[id] = {"s", {last, 10 + last}, fingerprint(event_of(id))};
   }
   known.streams["s"] = {Kind::live, 3, 1, 0};
   return known;
@@ -228,8 +228,8 @@ TEST_CASE("a stream is deleted, or given up for ever, when it is as expected") {
 
 TEST_CASE("a snapshot counts when it is of this stream and all events behind it are there") {
   const StreamState stream{Kind::live, 9, 6, 3};
-  for (std::uint64_t version = 0; version < 12; ++version) {
-    CHECK(is_usable_snapshot(stream, version) == (version >= 5 && version <= 9));
+  for (std::uint64_t last = 0; last < 12; ++last) {
+    CHECK(is_usable_snapshot(stream, last) == (last >= 5 && last <= 9));
   }
   CHECK_FALSE(is_usable_snapshot({Kind::live, 5, 4, 3}, 3));  // of what was deleted
   CHECK_FALSE(is_usable_snapshot(deleted, 5));

@@ -88,7 +88,7 @@ TEST_CASE("a read of few among many comes in parts, so that others have their tu
   }
 }
 
-TEST_CASE("a read that asks for what a filter's tags list looks at nothing else") {
+TEST_CASE("a read by tags looks at nothing but events that have them") {
   MemoryEventStore store;
   const std::string_view tags[] = {"x", "x"};
   (void)add(store, "s-1", {"a", "t", "", tags});

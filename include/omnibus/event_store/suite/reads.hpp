@@ -134,6 +134,7 @@ void read_cases(SuiteRun<Make>& run) {
       if (i % every == 0) event = {id, "seldom", "p", tags};
       (void)append(*store, "s-" + std::to_string(i % 3), ExpectedVersion::any(), {&event, 1});
     }
+    for (std::size_t i = 0; i < every; ++i) (void)Run::append(*store, "u-1", "u" + std::to_string(i));
     const EventQuery by_type{{{.types = {"seldom"}}}}, by_tag{{{.tags = {"x"}}}}, by_none{{{.tags = {"y"}}}};
     const EventQuery by_either{{{.types = {"seldom"}}, {.tags = {"y"}}}};
     for (const EventQuery& query : {by_type, by_tag, by_either}) {
@@ -141,7 +142,8 @@ void read_cases(SuiteRun<Make>& run) {
       run.expect_is(Run::category(*store, "s", query), "0 10 20 30 40", "C12: a category, filtered");
       run.expect_is(Run::category(*store, "s", query, {.direction = backwards, .limit = 1}), "40 30 20 10 0",
                     "C12: a category, filtered, backwards");
-      run.expect_is(Run::category(*store, "t", query), "", "C12: another category, filtered");
+      run.expect_is(Run::category(*store, "t", query), "", "C12: an empty category, filtered");
+      run.expect_is(Run::category(*store, "u", query), "", "C12: another category, filtered");
     }
     run.expect_is(Run::all(*store, by_none), "", "C12: nothing matches");
     EventPage page;
