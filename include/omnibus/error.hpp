@@ -36,6 +36,9 @@ enum class Errc : std::uint8_t {
   out_of_sequence,       ///< the message's number is not the one that should come
   key_in_progress,       ///< another delivery with this idempotency key is being handled
   key_mismatch,          ///< this idempotency key was used with another payload
+  conflict,              ///< something else was appended first: read again and decide again
+  id_reused,             ///< an event of this id is stored, but not as part of this batch
+  stream_deleted,        ///< the stream was given up for ever
   unsupported,           ///< this broker or version cannot do it
   internal,              ///< a defect in omnibus or in a client library
 };
@@ -64,6 +67,9 @@ constexpr std::string_view to_string(Errc code) noexcept {
     case Errc::out_of_sequence: return "out_of_sequence";
     case Errc::key_in_progress: return "key_in_progress";
     case Errc::key_mismatch: return "key_mismatch";
+    case Errc::conflict: return "conflict";
+    case Errc::id_reused: return "id_reused";
+    case Errc::stream_deleted: return "stream_deleted";
     case Errc::unsupported: return "unsupported";
     case Errc::internal: return "internal";
   }

@@ -37,6 +37,9 @@ TEST_CASE("each code has its name and its verdict on trying again") {
       {Errc::out_of_sequence, "out_of_sequence", false},
       {Errc::key_in_progress, "key_in_progress", true},
       {Errc::key_mismatch, "key_mismatch", false},
+      {Errc::conflict, "conflict", false},
+      {Errc::id_reused, "id_reused", false},
+      {Errc::stream_deleted, "stream_deleted", false},
       {Errc::unsupported, "unsupported", false},
       {Errc::internal, "internal", false},
   };
