@@ -6,6 +6,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdio>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -31,7 +33,11 @@ Cost cost(std::size_t messages) {
   std::atomic<bool> broken{true};
   std::atomic<std::size_t> handled{0}, failed{0};
   const auto wait_for = [&](const std::atomic<std::size_t>& count) {
-    while (count < messages) std::this_thread::sleep_for(1ms);
+    const bench::Stopwatch watch;
+    while (count < messages) {
+      if (watch.seconds() > 60) throw std::runtime_error{"memory.letters: messages are missing"};
+      std::this_thread::sleep_for(1ms);
+    }
   };
   const bench::Stopwatch parking;
   const auto subscription = bus.subscribe(
@@ -57,7 +63,7 @@ Cost cost(std::size_t messages) {
 
 }  // namespace
 
-int main() {
+int main() try {
   const Cost few = cost(10'000);
   const double before = bench::peak_mib();
   const Cost many = cost(100'000);
@@ -67,4 +73,7 @@ int main() {
                                   {"park_us_many", many.park_us},
                                   {"redrive_us_many", many.redrive_us},
                                   {"peak_mib_many", bench::peak_mib()}});
+} catch (const std::exception& failure) {
+  std::fprintf(stderr, "%s\n", failure.what());
+  return 1;
 }
