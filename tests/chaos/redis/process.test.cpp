@@ -48,6 +48,23 @@ struct Service {
     }
     return count;
   }
+  /// Entries that the group has not read.
+  long unread() const {
+    constexpr std::string_view name = "lag\n";
+    long count = 0;
+    for (int shard = 0; shard < 6; ++shard) {
+      const std::string groups = redis_cli("xinfo groups " + stream_of(topic, shard));
+      const std::size_t at = groups.find(name);
+      if (at == std::string::npos) violated("XINFO GROUPS says no lag: ", groups);
+      count += std::stol(groups.substr(at + name.size()));
+    }
+    return count;
+  }
+  /// Who ends before leaves what it had read, and not begun, to others.
+  void nothing_left() {
+    eventually(
+        f, [&] { return unread() == 0 && pending() == 0; }, "everything to be read and acknowledged");
+  }
   void nothing_pending() {
     eventually(
         f, [&] { return pending() == 0; }, "everything to be acknowledged");
@@ -117,6 +134,7 @@ TEST_CASE("an owner stopped for longer than its lease loses its messages to othe
   eventually(
       f, [&] { return scribe.begun_by(2) >= before + 500; }, "deliveries to the thawed process");
   expect_all_ok(after.finish());
+  service.nothing_left();
   for (auto& each : service.members) CHECK(each->finish());
   service.nothing_pending();
 }

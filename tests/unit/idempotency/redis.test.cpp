@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <omnibus/idempotency/redis.hpp>
 
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "unit/backends/redis/port.hpp"
 #include "unit/tools.hpp"
 
 // What a server does with keys is tested on a real one: tests/conformance/redis_keys.test.cpp.
@@ -33,18 +33,9 @@ constexpr std::string_view fingerprint_text = "fingerprint-of-i";
 class ForgetfulServer {
  public:
   explicit ForgetfulServer(std::string answers) : answers_{std::move(answers)} {
-    listening_ = ::socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in place{};
-    place.sin_family = AF_INET;
-    place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof place;
-    REQUIRE(::bind(listening_, reinterpret_cast<sockaddr*>(&place), size) == 0);
-    REQUIRE(::listen(listening_, 2) == 0);
-    ::getsockname(listening_, reinterpret_cast<sockaddr*>(&place), &size);
-    port_ = ntohs(place.sin_port);
     thread_ = std::thread{[this] {
       for (int turn = 0; turn < 2; ++turn) {
-        const int client = ::accept(listening_, nullptr, nullptr);
+        const int client = port_.accept();
         if (client < 0) return;
         heard_[turn] = serve(client, turn == 0 ? "" : answers_);
         ::close(client);
@@ -53,13 +44,12 @@ class ForgetfulServer {
   }
   ~ForgetfulServer() { (void)both(); }
 
-  std::string url() const { return "redis://127.0.0.1:" + std::to_string(port_); }
+  std::string url() const { return port_.url(); }
   /// What its clients have said after their greetings. Waits until both have come and gone.
   std::vector<std::string> both() {
     if (thread_.joinable()) {
-      ::shutdown(listening_, SHUT_RDWR);
+      port_.shut();
       thread_.join();
-      ::close(listening_);
     }
     return {heard_[0], heard_[1]};
   }
@@ -89,8 +79,7 @@ class ForgetfulServer {
 
   std::string answers_;
   std::string heard_[2];
-  int listening_ = -1;
-  int port_ = 0;
+  const Port port_;
   std::thread thread_;
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <omnibus/backends/redis/connection.hpp>
 
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -9,6 +8,7 @@
 #include <thread>
 
 #include "catch.hpp"
+#include "unit/backends/redis/port.hpp"
 #include "unit/tools.hpp"
 
 using namespace omnibus;
@@ -23,17 +23,8 @@ class Server {
   /// It `says` one thing after the handshake's last command, and the other one after a PING that follows.
   explicit Server(std::string says, std::string then = "")
       : says_{std::move(says)}, then_{std::move(then)} {
-    listening_ = ::socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in place{};
-    place.sin_family = AF_INET;
-    place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof place;
-    REQUIRE(::bind(listening_, reinterpret_cast<sockaddr*>(&place), size) == 0);
-    REQUIRE(::listen(listening_, 1) == 0);
-    ::getsockname(listening_, reinterpret_cast<sockaddr*>(&place), &size);
-    port_ = ntohs(place.sin_port);
     thread_ = std::thread{[this] {
-      const int client = ::accept(listening_, nullptr, nullptr);
+      const int client = port_.accept();
       char bytes[4096];
       bool said = false;
       while (true) {
@@ -53,15 +44,14 @@ class Server {
     }};
   }
   ~Server() {
-    ::shutdown(listening_, SHUT_RDWR);
+    port_.shut();
     thread_.join();
-    ::close(listening_);
   }
 
   ConnectOptions options(const std::string& user = "") const {
     ConnectOptions options;
     options.endpoints =
-        parse_endpoints("redis://" + user + "127.0.0.1:" + std::to_string(port_), "redis");
+        parse_endpoints(port_.url(user), "redis");
     options.timeout = 5s;
     options.heartbeat = 2s;
     return options;
@@ -71,8 +61,7 @@ class Server {
   std::string says_;
   std::string then_;
   std::string heard_;
-  int listening_ = -1;
-  int port_ = 0;
+  const Port port_;
   std::thread thread_;
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <omnibus/backends/redis/listener.hpp>
 
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 
 #include "catch.hpp"
 #include "tools.hpp"
+#include "unit/backends/redis/port.hpp"
 #include "unit/tools.hpp"
 
 using namespace omnibus;
@@ -27,18 +27,9 @@ class Station {
  public:
   explicit Station(std::vector<std::string> says, bool mute = false)
       : says_{std::move(says)}, mute_{mute} {
-    listening_ = ::socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in place{};
-    place.sin_family = AF_INET;
-    place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof place;
-    REQUIRE(::bind(listening_, reinterpret_cast<sockaddr*>(&place), size) == 0);
-    REQUIRE(::listen(listening_, 1) == 0);
-    ::getsockname(listening_, reinterpret_cast<sockaddr*>(&place), &size);
-    port_ = ntohs(place.sin_port);
     thread_ = std::thread{[this] {
       for (std::string each : says_) {
-        const int client = ::accept(listening_, nullptr, nullptr);
+        const int client = port_.accept();
         if (client < 0) return;
         serve(client, std::move(each));
         ::close(client);
@@ -46,13 +37,12 @@ class Station {
     }};
   }
   ~Station() {
-    ::shutdown(listening_, SHUT_RDWR);
+    port_.shut();
     thread_.join();
-    ::close(listening_);
   }
   ConnectOptions options() const {
     ConnectOptions options;
-    options.endpoints = parse_endpoints("redis://127.0.0.1:" + std::to_string(port_), "redis");
+    options.endpoints = parse_endpoints(port_.url(), "redis");
     options.heartbeat = 100ms;
     options.largest_value = 1u << 16;
     return options;
@@ -91,8 +81,7 @@ class Station {
   std::vector<std::string> says_;
   const bool mute_;
   std::atomic<int> pings_{0};
-  int listening_ = -1;
-  int port_ = 0;
+  const Port port_;
   std::thread thread_;
 };
 
