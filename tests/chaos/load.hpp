@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <ostream>
 #include <set>
 #include <string>
 #include <thread>
@@ -259,20 +260,44 @@ class Ledger {
   std::size_t again_ = 0;
 };
 
+/// What of `sent` was ok and is not handled. It is looked at when it is printed.
+class Unhandled {
+ public:
+  Unhandled(const std::vector<Load::Sent>& sent, const Ledger& ledger)
+      : sent_{sent}, ledger_{ledger}, at_{sent.begin()} {}
+
+  bool none() {
+    at_ = std::find_if(at_, sent_.end(), [this](const auto& each) { return is(each); });
+    return at_ == sent_.end();
+  }
+
+  friend std::ostream& operator<<(std::ostream& out, const Unhandled& all) {
+    std::size_t count = 0;
+    for (const auto& each : all.sent_) {
+      if (!all.is(each) || ++count > 20) continue;
+      out << each.key << "/" << each.number << " (partition " << each.ending->partition
+          << ", position " << each.ending->position.major << "), ";
+    }
+    return out << count << " of " << all.sent_.size();
+  }
+
+ private:
+  bool is(const Load::Sent& each) const {
+    return each.ending && !ledger_.handled(each.key, each.number);
+  }
+
+  const std::vector<Load::Sent>& sent_;
+  const Ledger& ledger_;
+  std::vector<Load::Sent>::const_iterator at_;
+};
+
 /// Every publish that was ok is handled sooner or later.
 inline void expect_ok_handled(Broker& f, const std::vector<Load::Sent>& sent,
                               const Ledger& ledger) {
-  std::size_t at = 0;
+  Unhandled unhandled{sent, ledger};
   eventually(
-      f,
-      [&] {
-        while (at < sent.size() &&
-               (!sent[at].ending || ledger.handled(sent[at].key, sent[at].number))) {
-          ++at;
-        }
-        return at == sent.size();
-      },
-      "every ok message to be handled");
+      f, [&] { return unhandled.none(); }, "every ok message to be handled, which was not: ",
+      unhandled);
 }
 
 /// What was said not to be on the broker has not come from there.

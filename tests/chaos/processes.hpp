@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,8 +63,12 @@ inline void run_consumer(const Broker::Backend::Config& config, ChaosBus::Subscr
       },
       std::move(how));
   // The standard input is a pipe from the case: its end is the end of the process.
-  char nothing = 0;
-  while (::read(STDIN_FILENO, &nothing, 1) > 0) {
+  pollfd input{STDIN_FILENO, POLLIN, 0};
+  std::string problem;
+  while (::poll(&input, 1, 1000) <= 0) {
+    const ob::SubscriptionHealth health = subscription.health();
+    if (health.problem != problem) figure("process ", member, ": ", health.problem);
+    problem = health.problem;
   }
   expect(bus.close(20s).has_value(), "a consumer process could not close its bus");
 }

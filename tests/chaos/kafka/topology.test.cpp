@@ -62,6 +62,44 @@ TEST_CASE("a topic deleted under its publisher is made again, and no ending is a
   expect_all_ok(sent);
 }
 
+TEST_CASE("what is published as soon as its topic is there is stored when it is said to be") {
+  Case f{"new topics"};
+  constexpr int partitions = 8;
+  constexpr std::size_t topics = 40, each = 60;
+  ChaosBus bus{f.config()};
+  Raw raw;
+  std::size_t unknown = 0;
+  for (std::size_t i = 0; i < topics; ++i) {
+    const auto topic = f.topic();
+    raw.create_topic(topic, partitions);
+    std::mutex mutex;
+    std::vector<ob::Result<ob::Receipt>> endings;
+    for (std::size_t number = 0; number < each; ++number) {
+      bus.publish_async(topic, message("x", "k" + std::to_string(number)), [&](auto ending) {
+        std::lock_guard lock{mutex};
+        endings.push_back(std::move(ending));
+      });
+      // So that a second batch is on its way behind the first.
+      for (const auto begin = Clock::now(); Clock::now() - begin < 100us;) {
+      }
+    }
+    REQUIRE(bus.flush(60s));
+    std::lock_guard lock{mutex};
+    std::int64_t ok = 0, doubtful = 0;
+    for (const auto& ending : endings) {
+      if (!ending) INFO(ending.error().message());
+      REQUIRE((ending || ending.error().code == ob::Errc::outcome_unknown));
+      ++(ending ? ok : doubtful);
+    }
+    unknown += static_cast<std::size_t>(doubtful);
+    std::int64_t stored = 0;
+    for (const std::int64_t end : raw.ends(topic, partitions)) stored += end;
+    CHECK(stored >= ok);
+    CHECK(stored <= ok + doubtful);
+  }
+  figure("new topics: ", unknown, " unknown of ", topics * each);
+}
+
 TEST_CASE("where no topics are made, one that is missing is not found until it is there") {
   Case f{"topic missing"};
   const auto topic = f.topic();

@@ -108,6 +108,23 @@ inline Result<TopicFacts> describe(rd_kafka_t* client, rd_kafka_topic_t* topic, 
   return facts;
 }
 
+/// Asks the leaders of a topic that is there themselves. A broker names them a moment before they know that
+/// they lead, and a new leader that refuses a producer's first batch may take the second, which is under way
+/// behind it: the first one is then lost for good (KAFKA-15591). Blocks for at most `ms`.
+inline Result<> check_leaders(rd_kafka_t* client, rd_kafka_topic_t* topic, int partitions, int ms) {
+  const char* name = rd_kafka_topic_name(topic);
+  const Offsets asked = new_offsets(static_cast<std::size_t>(partitions));
+  for (int i = 0; i < partitions; ++i) {
+    rd_kafka_topic_partition_list_add(asked.get(), name, i)->offset = 0;  // milliseconds since 1970
+  }
+  auto code = rd_kafka_offsets_for_times(client, asked.get(), ms);
+  for (int i = 0; i < partitions && code == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) code = asked->elems[i].err;
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
+  // It does not know of it yet.
+  if (errc_of(code) == Errc::not_found) code = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+  return to_error(code, "ask the leaders of topic \"" + std::string{name} + "\"");
+}
+
 /// What a topic is to be like when it is made.
 struct TopicPlan {
   std::string name;

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <omnibus/backends/kafka/endings.hpp>
 #include <omnibus/backends/kafka/outbox.hpp>
 #include <omnibus/backends/kafka/reasons.hpp>
 #include <omnibus/backends/kafka/symptoms.hpp>
@@ -93,11 +94,11 @@ class PublishLoop {
     if (sent.err == RD_KAFKA_RESP_ERR_NO_ERROR) {
       renewals_ = 0;
       if (troubled_) well();
-      slots().end(number, Receipt{sent.partition, {static_cast<std::uint64_t>(sent.offset), 0}});
+      slots().end(number, ending_of(sent));
     } else if (!slots().has_ended(number)) {
       if (is_of_producer(sent.err)) outbox_.fatal.store(true);
       if (goes_again(sent.err) || was_in_company(sent)) return send_again(sent, number);
-      slots().end(number, ending_of(sent));
+      slots().end(number, failure_of(sent));
     }
     slots().returned(number);
   }
@@ -142,12 +143,6 @@ class PublishLoop {
     outbox_.unready.store(true);
     route.wait_again({number, Record{sent},
                       rd_kafka_message_status(&sent) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED});
-  }
-
-  static Error ending_of(const rd_kafka_message_t& sent) {
-    Error error = to_error(sent.err, "publish \"" + std::string{rd_kafka_topic_name(sent.rkt)} + "\"");
-    if (rd_kafka_message_status(&sent) == RD_KAFKA_MSG_STATUS_NOT_PERSISTED) return error;
-    return Error::make(Errc::outcome_unknown, error.operation, error.context);
   }
 
   void failed(rd_kafka_event_t* event) {
@@ -215,7 +210,12 @@ class PublishLoop {
 
   void look_up(Route& route) {
     constexpr int patience_ms = 500;
-    const Result<TopicFacts> facts = describe(outbox_.producer->get(), route.topic.get(), patience_ms);
+    rd_kafka_t* const client = outbox_.producer->get();
+    Result<TopicFacts> facts = describe(client, route.topic.get(), patience_ms);
+    if (facts) {
+      const Result<> led = check_leaders(client, route.topic.get(), facts->partitions, patience_ms);
+      if (!led) facts = led.error();
+    }
     if (facts) {
       well();
       std::lock_guard lock{outbox_.mutex};

@@ -270,6 +270,26 @@ TEST_CASE("kafka: a topic with a partition that nobody leads cannot be published
   CHECK(facts.error().code == Errc::unavailable);
 }
 
+TEST_CASE("kafka: leaders that do not know yet that they lead are waited for") {
+  MockCluster cluster;
+  cluster.make_topic("orders", 3);
+  Listener listener;
+  Producer producer{cluster.settings(), Duration{}, listener};
+  const Topic topic = producer.topic("orders");
+  const auto check = [&] { return check_leaders(producer.get(), topic.get(), 3, patience_ms); };
+  CHECK(check());
+  for (const auto code :
+       {RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED}) {
+    constexpr int list_offsets = 2;  // the request's number in Kafka's protocol
+    rd_kafka_mock_push_request_errors(cluster.get(), list_offsets, 1, code);
+    const auto checked = check();
+    REQUIRE_FALSE(checked);
+    INFO(checked.error().message());
+    CHECK(checked.error().retryable == (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART));
+  }
+  CHECK(check());
+}
+
 TEST_CASE("kafka: without a broker a topic cannot be looked up, and that ends in time") {
   Listener listener;
   Producer producer{{"127.0.0.1:1", {}, {}, {}}, Duration{}, listener};
