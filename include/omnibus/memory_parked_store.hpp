@@ -6,7 +6,6 @@
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -20,7 +19,7 @@ namespace omnibus {
 
 /// A ParkedStore that ends with its process. A subscription that is given no store has one of its own; give
 /// one to several subscriptions, and they share it.
-/// Bounded: `most_letters`, of 40 bytes or so each, because it keeps a hash of 128 bits of each id; and the
+/// Bounded: `most_letters`, of 64 bytes or so each, because it keeps a hash of 128 bits of each id; and the
 /// names of their keys. Errors: rejected, for a letter beyond that.
 class MemoryParkedStore final : public ParkedStore {
  public:
@@ -60,7 +59,7 @@ class MemoryParkedStore final : public ParkedStore {
     }
     if (!letter.died_in.empty()) entry->died_in = letter.died_in;
     if (is_new) {
-      entry->letters.insert(id);
+      entry->letters.try_emplace(id);
       ++letters_;
     }
     return {};
@@ -79,13 +78,16 @@ class MemoryParkedStore final : public ParkedStore {
   }
 
  private:
-  struct HashOfId {
-    std::size_t operator()(const detail::Hash128& id) const noexcept { return id.low; }
+  struct Nothing {};
+  struct ByHash {
+    bool operator()(const detail::Hash128& a, const detail::Hash128& b) const noexcept {
+      return a.low != b.low ? a.low < b.low : a.high < b.high;
+    }
   };
   struct Parked {
     std::string topic;
     std::string died_in;
-    std::unordered_set<detail::Hash128, HashOfId> letters;
+    std::map<detail::Hash128, Nothing, ByHash> letters;  // a set, whose header nothing else here needs
   };
   using Keys = std::map<std::string, Parked, std::less<>>;
   struct ByPlace {

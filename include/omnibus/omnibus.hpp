@@ -15,7 +15,6 @@
 #include <omnibus/codec/text.hpp>
 #include <omnibus/event_bus.hpp>
 #include <omnibus/idempotency/memory.hpp>
-#include <omnibus/memory_parked_store.hpp>
 #include <omnibus/metrics.hpp>
 #include <omnibus/middleware/circuit_breaker.hpp>
 #include <omnibus/middleware/dead_letter.hpp>

@@ -7,7 +7,6 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -46,7 +45,7 @@ class ParkingLot {
   void park(std::string_view key, std::string_view topic, std::string_view died_in, Instant look_at) {
     std::lock_guard lock{mutex_};
     put(std::string{key}, topic, died_in, look_at);
-    if (loading_) touched_.emplace(key);
+    if (loading_) touched_.try_emplace(std::string{key});
   }
   void look_at(std::string_view key, Instant when) {
     std::lock_guard lock{mutex_};
@@ -56,7 +55,7 @@ class ParkingLot {
   void free(std::string_view key) {
     std::lock_guard lock{mutex_};
     if (const auto found = keys_.find(key); found != keys_.end()) keys_.erase(found);
-    if (loading_) touched_.emplace(key);
+    if (loading_) touched_.try_emplace(std::string{key});
     size_.store(keys_.size(), std::memory_order_release);
   }
 
@@ -86,11 +85,14 @@ class ParkingLot {
   static constexpr std::size_t capacity = 65'536;
 
  private:
+  struct Nothing {};
+  using Names = std::map<std::string, Nothing, std::less<>>;  // a set, whose header nothing else here needs
+
   void put(std::string key, std::string_view topic, std::string_view died_in, Instant look_at) {
     Parked& entry = keys_.try_emplace(std::move(key), Parked{nullptr, {}, look_at}).first->second;
     if (entry.topic == nullptr) {
       const auto known = topics_.find(topic);
-      entry.topic = known != topics_.end() ? &*known : &*topics_.emplace(topic).first;
+      entry.topic = known != topics_.end() ? &known->first : &topics_.try_emplace(std::string{topic}).first->first;
     }
     if (!died_in.empty()) entry.died_in = died_in;
     size_.store(keys_.size(), std::memory_order_release);
@@ -99,8 +101,8 @@ class ParkingLot {
   std::atomic<std::size_t> size_{0};
   mutable std::mutex mutex_;
   std::map<std::string, Parked, std::less<>> keys_;
-  std::set<std::string, std::less<>> topics_;  ///< few, and they stay
-  std::set<std::string, std::less<>> touched_;
+  Names topics_;  ///< few, and they stay
+  Names touched_;
   bool loading_ = false;
 };
 
