@@ -109,6 +109,30 @@ TEST_CASE("when a letter dies again those behind it follow, until the next redri
   CHECK(bench.handled == Ids{"1", "2", "3", "4"});
 }
 
+TEST_CASE("a key whose only letter has died again stays parked") {
+  Bench bench;
+  bench.bad = {"1"};
+  bench.deliver("1");
+  bench.redrive("first");
+  bench.deliver("2");
+  CHECK(bench.handled.empty());
+  CHECK(bench.letters() == Ids{"1", "2"});
+}
+
+TEST_CASE("a first dead letter that its topic refuses says the same when it is tried again") {
+  FakeContext context;
+  ParkedKeys order;
+  auto pipeline = detail::compose([](const Delivery&) -> Result<> { return permanent("no"); } | dead_letter("dlq"));
+  Received received{context, message_of("1", "k")};
+  context.answer = []() -> Result<Receipt> { return Error::make(Errc::unavailable, "publish"); };
+  CHECK_FALSE(order.run(pipeline, received.delivery));
+  context.answer = [] { return Result<Receipt>{Receipt{}}; };
+  received.delivery.begin_again();
+  CHECK(order.run(pipeline, received.delivery));
+  REQUIRE(context.sent.size() == 1);
+  CHECK(context.sent[0].message.headers.get(dead_header::reason) == "no");
+}
+
 TEST_CASE("letters from before a restart keep their order, too, when one of them dies again") {
   Bench before, after;
   before.bad = {"1"};
@@ -433,7 +457,11 @@ TEST_CASE("a handler that ended well counts, when the store is told of it later"
 TEST_CASE("more parked keys than a subscription can know are an error that waits") {
   Steps steps;
   SteppedStore store{steps};
-  for (std::size_t i = 0; i < 4 * 65'536 + 1; ++i) REQUIRE(store.real.add(billing, {std::to_string(i), "1", "dlq"}));
+  bool filled = true;
+  for (std::size_t i = 0; i < 4 * 65'536 + 1; ++i) {
+    filled &= store.real.add(billing, {std::to_string(i), "1", "dlq"}).has_value();
+  }
+  REQUIRE(filled);
   FakeContext context;
   auto pipeline = detail::compose([](const Delivery&) -> Result<> { return permanent("no"); } | dead_letter("dlq"));
   ParkedKeys order{&store};

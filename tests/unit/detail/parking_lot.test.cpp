@@ -52,10 +52,12 @@ TEST_CASE("the name of a topic stays where it is, whatever becomes of the key") 
 
 TEST_CASE("a lot has room for 65,536 keys") {
   ParkingLot lot;
+  bool room = true;
   for (int i = 0; i < 65'536; ++i) {
-    CHECK(lot.has_room_for(std::to_string(i)));
+    room &= lot.has_room_for(std::to_string(i));
     lot.park(std::to_string(i), "dlq", "", start);
   }
+  CHECK(room);
   CHECK(lot.has_room_for("0"));
   CHECK_FALSE(lot.has_room_for("another"));
   lot.free("1");
