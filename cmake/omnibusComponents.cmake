@@ -21,11 +21,12 @@ omnibus_component(kafka PACKAGE RdKafka LINK RdKafka::rdkafka DEBIAN librdkafka-
                   HEADERS backends/kafka.hpp backends/kafka/*.hpp)
 omnibus_component(redis PACKAGE Hiredis LINK Hiredis::hiredis DEBIAN libhiredis-dev
                   HEADERS backends/redis_streams.hpp backends/redis_pubsub.hpp backends/redis/*.hpp
-                          idempotency/redis.hpp idempotency/redis_script.hpp)
+                          idempotency/redis.hpp idempotency/redis_script.hpp
+                          parked/redis.hpp parked/redis_script.hpp)
 omnibus_component(redis_tls PACKAGE OpenSSL LINK OpenSSL::SSL DEBIAN libssl-dev
                   HEADERS backends/redis_tls.hpp)
 omnibus_component(sqlite PACKAGE SQLite3 LINK SQLite::SQLite3 DEBIAN libsqlite3-dev
-                  HEADERS idempotency/sqlite.hpp detail/sqlite.hpp)
+                  HEADERS idempotency/sqlite.hpp parked/sqlite.hpp detail/sqlite.hpp detail/sqlite_file.hpp)
 omnibus_component(fmt PACKAGE fmt LINK fmt::fmt DEBIAN libfmt-dev HEADERS format.hpp)
 
 # omnibus_find_dependency(<name> <link> <problem>) finds what a component needs: leaves the target to

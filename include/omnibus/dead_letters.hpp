@@ -153,12 +153,27 @@ inline bool cut_headers(Message& dead) {
   return true;
 }
 
-/// Writes the dead letter of a delivery to `topic` and marks the delivery. When that fails, the
-/// error asks for another try, with back-off, and the delivery remembers that only the dead letter
-/// is still to be written. Blocks until the broker has answered. Lifetime: `topic` must outlive the
-/// delivery.
+/// Writes the dead letter of a delivery to `topic` and marks the delivery, once its burial guard knows of
+/// it. When one of that fails, the error asks for another try, with back-off, and the delivery remembers
+/// that only the dead letter is still to be written. Blocks until guard and broker have answered. Lifetime:
+/// `topic` must outlive the delivery.
 inline Result<> bury(Delivery& delivery, const Error& error, const std::string& topic) {
   DeliveryContext& context = delivery.context();
+  const auto stays = [&](const Error& why) {
+    auto& history = delivery.remember(error, context.clock().now());
+    history.given_up = true;
+    history.dead_letter_topic = topic;
+    Error again = why;
+    again.operation = "dead-letter to " + topic;
+    again.context += "; the message stays and the dead letter is tried again";
+    again.retryable = true;
+    ++history.burials;
+    if (!again.again()) again.retry_after = backoff(Backoff{}, history.burials, context.random());
+    return again;
+  };
+  if (BurialGuard* guard = delivery.burial_guard()) {
+    if (const Result<> noted = guard->before_burial(delivery, topic); !noted) return stays(noted.error());
+  }
   const Delivery::History* past = delivery.history();
   const Duration tried_for = past ? context.clock().now() - past->first_failure : Duration{};
   Message dead = make_dead_letter(delivery, error, context.clock().wall(), tried_for);
@@ -166,20 +181,10 @@ inline Result<> bury(Delivery& delivery, const Error& error, const std::string& 
   if (!sent && sent.error().code == Errc::too_large && cut_headers(dead)) {
     sent = context.publish(topic, dead.view());
   }
-  if (sent) {
-    delivery.mark_dead_lettered(topic);
-    context.notify(DeliveryEvent::dead_lettered, delivery, &error);
-    return {};
-  }
-  auto& history = delivery.remember(error, context.clock().now());
-  history.given_up = true;
-  history.dead_letter_topic = topic;
-  Error stays = sent.error();
-  stays.operation = "dead-letter to " + topic;
-  stays.context += "; the message stays and the dead letter is tried again";
-  stays.retryable = true;
-  stays.retry_after = backoff(Backoff{}, ++history.burials, context.random());
-  return stays;
+  if (!sent) return stays(sent.error());
+  delivery.mark_dead_lettered(topic);
+  context.notify(DeliveryEvent::dead_lettered, delivery, &error);
+  return {};
 }
 
 /// Publishes what the stages to its left gave up on to a dead-letter topic, and counts it as

@@ -67,6 +67,17 @@ class DeliveryContext {
   virtual void notify(DeliveryEvent event, const Delivery& delivery, const Error* error) = 0;
 };
 
+/// Who has to know of a dead letter before it is written.
+class BurialGuard {
+ public:
+  /// The dead letter of the delivery goes to `topic`. An error, which asks for another try: it is not written
+  /// yet. Blocks: while the guard notes it.
+  virtual Result<> before_burial(Delivery& delivery, std::string_view topic) = 0;
+
+ protected:
+  ~BurialGuard() = default;
+};
+
 /// A message on its way through a pipeline. Handlers and stages get it by reference.
 /// Thread safety: one thread at a time. Lifetime: views it gives are valid until the handler
 /// returns; copy with `message()` what is needed longer.
@@ -134,6 +145,10 @@ class Delivery {
   Effects* effects() const noexcept { return effects_; }
   void set_effects(Effects* effects) noexcept { effects_ = effects; }
 
+  /// For the dispatcher: who is asked before the dead letter is written; nullptr: nobody.
+  BurialGuard* burial_guard() const noexcept { return burial_guard_; }
+  void set_burial_guard(BurialGuard* guard) noexcept { burial_guard_ = guard; }
+
   /// For stages: the subscription that runs this delivery.
   DeliveryContext& context() const noexcept { return *context_; }
   /// For stages: what earlier attempts in this process left behind; none before the first failure.
@@ -147,6 +162,8 @@ class Delivery {
     std::uint64_t claim_to_complete = 0;  ///< handled, but the key store could not be told yet
     std::uint64_t claim_handle = 0;
     std::shared_ptr<Effects> effects = {};  ///< to be written with that completion
+    bool returned = false;  ///< a redriven one has ended well, but the parked store could not be told yet
+    bool handled = false;   ///< and its handler was called for that
   };
   const History* history() const noexcept { return history_.get(); }
   /// For stages: true when only its dead letter is still to be written, so that no handler is called.
@@ -198,6 +215,7 @@ class Delivery {
   DeliveryContext* context_;
   std::unique_ptr<History> history_;
   Effects* effects_ = nullptr;
+  BurialGuard* burial_guard_ = nullptr;
   std::string_view dead_letter_topic_;
   std::uint64_t generation_;
   Instant began_{};

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <omnibus/parked_store.hpp>
 #include <omnibus/subscription_spec.hpp>
 
 // What a dispatcher is told, and what it counts.
@@ -19,6 +20,7 @@ struct DispatchOptions {
   std::size_t window_bytes = 0;    ///< unsettled payload bytes
   Order order = Order::strict;
   bool observed = false;           ///< tell the context of each delivery, not of the rare events alone
+  ParkedStore* parked_in = nullptr;  ///< where parked keys are kept; nullptr: in memory
 };
 
 /// Numbers that a dispatcher keeps up to date. Thread safety: read them from any thread.

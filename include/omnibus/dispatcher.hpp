@@ -53,6 +53,7 @@ class Dispatcher final : private Intake {
         pipeline_{std::move(pipeline)},
         context_{context},
         options_{options},
+        parked_{options.parked_in},
         lanes_{lane_count(options.concurrency), options.concurrency, [this] { wake(); }} {}
 
   /// Stops and waits for the handlers that run, however long they take.
@@ -166,7 +167,7 @@ class Dispatcher final : private Intake {
   }
   std::size_t room() const noexcept override {
     if (paused_until_ != Instant::max()) return 0;
-    if (stopping_.load(std::memory_order_relaxed) || parked_.full()) return 0;
+    if (stopping_.load(std::memory_order_relaxed)) return 0;
     if (options_.window_bytes != 0 && bytes_ >= options_.window_bytes) return 0;
     // What waits for another attempt has a bound of its own, so that a failing key does not stop
     // the others.
@@ -360,9 +361,9 @@ class Dispatcher final : private Intake {
   /// Apart from those of other subscriptions by as many revocations as fit into the time between them.
   const std::uint64_t born_ =
       static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+  ParkedKeys parked_;
   Lanes lanes_;
   DispatchCounters counters_;
-  ParkedKeys parked_;
   Pause pause_;
   detail::Latch started_{1};
   std::atomic<bool> stopping_{false};

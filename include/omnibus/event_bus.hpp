@@ -182,6 +182,11 @@ class EventBus {
     require(options.window >= 1, "subscribe: window must be at least 1");
     if (options.group.empty()) options.group = group_;
     require(options.group.empty() || is_topic_name(options.group), "subscribe: group is no name");
+    if (options.parked_in.value != nullptr) {
+      require(options.order.value == Order::parked,
+              "subscribe: parked_in is for .order = omnibus::parked; leave it out, or write that");
+      require(!options.group.empty(), "subscribe: parked_in needs a group, whose keys these are");
+    }
     auto composed = detail::compose(std::forward<H>(handler));
     std::string dead = composed.dead_letter_topic();
     if (dead.empty()) dead = default_dead_letter_topic(topic, options.group);
@@ -194,7 +199,8 @@ class EventBus {
                           options.order.value, options.window, std::move(outputs)};
     const DispatchOptions dispatch{options.concurrency,    options.window,
                                    options.window_waiting, options.window_bytes,
-                                   options.order.value,    detail::observes_deliveries<Observer>};
+                                   options.order.value,    detail::observes_deliveries<Observer>,
+                                   options.parked_in.value};
     auto running = std::make_shared<detail::BusSubscription<B, Observer>>(
         backend_, observer_, options_, std::move(spec), dispatch,
         [composed = std::move(composed), last = DeadLetterStage{dead}](Delivery& delivery) mutable {

@@ -14,6 +14,7 @@
 #include <omnibus/letter.hpp>
 #include <omnibus/letter_pass.hpp>
 #include <omnibus/limits.hpp>
+#include <omnibus/parked_store.hpp>
 #include <omnibus/subscription_spec.hpp>
 
 // DeadLetters<Backend>: what an operator does with dead letters. Not part of omnibus.hpp: services write
@@ -68,6 +69,15 @@ class DeadLetters {
     if (!is_topic_name(group_)) {
       throw std::invalid_argument{"omnibus: dead letters: group \"" + group_ + "\" is no name"};
     }
+  }
+  /// With the store that the subscriptions have as `parked_in`: what is discarded is taken out of it first,
+  /// so that a key whose letters are all gone is free. A subscription that has the key sees it when the key's
+  /// next message comes, a second after it has looked at the latest. Lifetime: the store must outlive it.
+  template <class Observer>
+  DeadLetters(EventBus<B, Observer>& bus, std::string topic, ParkedStore& parked_in,
+              std::string group = std::string{letters_group})
+      : DeadLetters{bus, std::move(topic), std::move(group)} {
+    parked_ = &parked_in;
   }
 
   // ── looking ────────────────────────────────────────────────────────────────────────────────────
@@ -148,7 +158,8 @@ class DeadLetters {
     return one(Verdict::redrive, id, std::move(options));
   }
 
-  /// Settles the letters for which `meant` is true: they are gone.
+  /// Settles the letters for which `meant` is true: they are gone. Errors, in the report's `ending`: of the
+  /// store of parked keys, which ends the pass; the letter is left.
   template <class Meant>
   LetterReport discard(Meant meant, Options options = {}) {
     return act(Verdict::settle, std::move(meant), std::move(options));
@@ -168,18 +179,33 @@ class DeadLetters {
   template <class Meant>
   LetterReport act(Verdict verdict, Meant meant, Options options) {
     LetterPass<B> pass{backend_, spec(Use::pick), std::move(options)};
-    return pass.run(
-        [&](const LetterView& letter) { return meant(letter) ? verdict : Verdict::leave; });
+    Result<> freed;
+    LetterReport report = pass.run([&](const LetterView& letter) {
+      return meant(letter) ? agreed(verdict, letter, freed) : Verdict::leave;
+    });
+    if (!freed) report.ending = std::move(freed);
+    return report;
+  }
+  /// What is discarded is not waited for. When the store cannot be told, the pass is over.
+  Verdict agreed(Verdict verdict, const LetterView& letter, Result<>& freed) {
+    if (verdict != Verdict::settle || parked_ == nullptr) return verdict;
+    const auto removed =
+        parked_->remove({letter.died.group, letter.died.topic}, letter.message.key, letter.message.id);
+    if (removed) return verdict;
+    freed = removed.error();
+    return Verdict::enough;
   }
 
   LetterReport one(Verdict verdict, const std::string& id, Options options) {
     bool found = false;
+    Result<> freed;
     LetterPass<B> pass{backend_, spec(Use::pick), std::move(options)};
     LetterReport report = pass.run([&](const LetterView& letter) {
       if (found) return Verdict::enough;
       found = letter.message.id == id;
-      return found ? verdict : Verdict::leave;
+      return found ? agreed(verdict, letter, freed) : Verdict::leave;
     });
+    if (!freed) report.ending = std::move(freed);
     if (report.ending && report.without_origin > 0) {
       report.ending =
           Error::make(Errc::invalid_argument, "redrive " + id,
@@ -198,6 +224,7 @@ class DeadLetters {
   B& backend_;
   const std::string topic_;
   const std::string group_;
+  ParkedStore* parked_ = nullptr;
 };
 
 }  // namespace omnibus

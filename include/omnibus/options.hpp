@@ -12,6 +12,7 @@
 #include <omnibus/backend.hpp>
 #include <omnibus/headers.hpp>
 #include <omnibus/limits.hpp>
+#include <omnibus/parked_store.hpp>
 #include <omnibus/subscription_spec.hpp>
 
 // What a caller may say when publishing and subscribing. What a backend cannot do is a compile
@@ -124,12 +125,32 @@ struct StartOf {
   }
 };
 
+/// Where a group on backend B keeps its parked keys. Lifetime: the store must outlive the subscription.
+template <class B>
+struct ParkedIn {
+  ParkedStore* value = nullptr;
+  ParkedIn() = default;
+  template <class S>
+    requires std::is_base_of_v<ParkedStore, S>
+  ParkedIn(S& store) : value{&store} {
+    static_assert(B::capabilities.groups && B::capabilities.redelivers,
+                  "omnibus: this backend has no groups that share parked keys. Leave .parked_in out, or "
+                  "choose a backend whose capabilities say groups and redelivers");
+  }
+  template <class S>
+    requires std::is_base_of_v<ParkedStore, S>
+  ParkedIn(const S&& store) = delete;  ///< it would be gone before the first message
+};
+
 /// How to subscribe. Everything has a safe default.
 template <class B>
 struct SubscribeOptions {
   std::string group = {};                ///< empty: the group of the bus's config
   std::size_t concurrency = 1;           ///< handlers that run at once, for different keys
   OrderOf<B> order = {};                 ///< strict, parked or relaxed
+  /// With `parked`: the store of the group's parked keys, the same for all of its members, which then know
+  /// them after a restart as well. Nothing: in memory, of this subscription alone, until it ends.
+  ParkedIn<B> parked_in = {};
   StartOf<B> start = {};                 ///< for a group without a position, and for readers
   std::size_t window = 1024;             ///< messages taken from the broker and not yet settled
   std::size_t window_waiting = 8192;     ///< and more of them that wait for another attempt

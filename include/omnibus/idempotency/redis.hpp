@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -15,17 +14,14 @@
 #include <vector>
 
 #include <omnibus/backend.hpp>
+#include <omnibus/backends/redis/client.hpp>
 #include <omnibus/backends/redis/command.hpp>
-#include <omnibus/backends/redis/connection.hpp>
-#include <omnibus/backends/redis/endpoint.hpp>
 #include <omnibus/backends/redis/errors.hpp>
 #include <omnibus/backends/redis/reader.hpp>
-#include <omnibus/backends/redis/server.hpp>
 #include <omnibus/detail/combiner.hpp>
 #include <omnibus/detail/hash.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/uuid.hpp>
-#include <omnibus/detail/wakeup.hpp>
 #include <omnibus/handler.hpp>
 #include <omnibus/idempotency/redis_script.hpp>
 #include <omnibus/idempotency/store.hpp>
@@ -61,15 +57,12 @@ class RedisKeyStore {
   /// Connects to nothing yet. Throws std::invalid_argument.
   explicit RedisKeyStore(RedisKeyStoreOptions options = {})
       : options_{std::move(options)},
-        connect_{redis::parse_endpoints(options_.endpoint, "RedisKeyStore", options_.tls != nullptr)} {
+        client_{{"RedisKeyStore", options_.endpoint, options_.tls, options_.timeout}} {
     const auto require = [](bool good, const char* what) {
       if (!good) throw std::invalid_argument{std::string{"omnibus: RedisKeyStore: "} + what};
     };
     require(options_.keep > Duration::zero(), "keep must be positive");
-    require(options_.timeout > Duration::zero(), "timeout must be positive");
     require(options_.prefix.find_first_of("{}") == std::string::npos, "prefix must have no braces");
-    connect_.timeout = options_.timeout;
-    connect_.tls = options_.tls;
   }
   RedisKeyStore(const RedisKeyStore&) = delete;
   RedisKeyStore& operator=(const RedisKeyStore&) = delete;
@@ -93,10 +86,7 @@ class RedisKeyStore {
   }
 
   /// What went wrong last, or what the server's word is worth.
-  Health health() const {
-    const std::lock_guard lock{health_mutex_};
-    return health_;
-  }
+  Health health() const { return client_.health(); }
 
  private:
   struct Request {
@@ -127,7 +117,7 @@ class RedisKeyStore {
   void serve(const Batch& batch) noexcept {
     const Result<> served = detail::guarded([&] { return try_twice(batch); });
     if (served) return;
-    note({false, served.error().message()});
+    client_.note({false, served.error().message()});
     for (Request* each : batch) {
       if (!each->answered) each->result = served.error();
     }
@@ -135,7 +125,7 @@ class RedisKeyStore {
 
   /// A connection that has rested may turn out to be dead: then there is another one.
   Result<> try_twice(const Batch& batch) {
-    const bool rested = connection_ != nullptr;
+    const bool rested = client_.is_connected();
     Result<> exchanged = exchange(batch);
     bool answered = true;
     for (const Request* each : batch) answered = answered && each->answered;
@@ -143,50 +133,23 @@ class RedisKeyStore {
   }
 
   Result<> exchange(const Batch& batch) {
-    if (Result<> connected = connect(); !connected) return connected;
+    const Result<bool> connected = client_.connect();
+    if (!connected) return connected.error();
+    if (*connected) script_.clear();
     Answers answers{*this, batch};
     write(answers, batch);
-    const Instant until = after(std::chrono::steady_clock::now(), options_.timeout);
-    while (true) {
-      const Instant now = std::chrono::steady_clock::now();
-      if (!connection_->send() || !connection_->receive(answers, now)) {
-        return lose(batch, connection_->problem());
-      }
-      if (answers.all()) break;
-      if (now >= until) {
-        return lose(batch, Error::make(Errc::unavailable, "use " + connection_->name(),
-                                       "the server does not answer"));
-      }
-      nobody_rings_.wait(connection_->fd(), true, connection_->unsent() > 0, until);
-    }
+    if (Result<> asked = client_.ask(answers); !asked) return lose(batch, std::move(asked.error()));
     if (answers.forgotten) return lose(batch, Error::make(Errc::unavailable, "", "the script was flushed"));
     doubts_.clear();
     if (!answers.problem) return {};
-    endpoint_ = (endpoint_ + 1) % connect_.endpoints.size();  // another one may be the one that takes keys
+    client_.try_another();
     return lose(batch, *answers.problem);
-  }
-
-  Result<> connect() {
-    if (connection_) return {};
-    Error problem;
-    for (std::size_t tries = 0; tries < connect_.endpoints.size(); ++tries) {
-      auto opened = redis::Connection::open(connect_.endpoints[endpoint_], connect_);
-      if (opened) {
-        connection_ = std::move(*opened);
-        script_.clear();
-        note({true, warning_of(connection_->facts())});
-        return {};
-      }
-      problem = std::move(opened).error();
-      endpoint_ = (endpoint_ + 1) % connect_.endpoints.size();
-    }
-    return problem;
   }
 
   /// What was written and not answered may have been carried out.
   Result<> lose(const Batch& batch, Error why) {
     constexpr std::size_t most = 10'000;
-    connection_.reset();
+    client_.close();
     for (Request* each : batch) {
       if (each->answered || !each->written) continue;
       if (each->asked == 'c') {
@@ -274,7 +237,7 @@ class RedisKeyStore {
 
   void write(Answers& answers, const Batch& batch) {
     constexpr std::size_t at_once = 128;  // so that the server has time for others
-    std::string& out = connection_->out();
+    std::string& out = client_.out();
     const bool loads = script_.empty();
     if (loads) redis::append_command(out, "SCRIPT", "LOAD", redis::scripts::keys);
     if (loads) answers.owed.push_back({0, 0});
@@ -346,32 +309,13 @@ class RedisKeyStore {
     return detail::larger<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(duration).count(), 1);
   }
 
-  static std::string warning_of(const redis::ServerFacts& facts) {
-    std::string warning = redis::durability_warning(facts);
-    if (facts.known && !facts.eviction.empty() && facts.eviction != "noeviction") {
-      warning.append(warning.empty() ? "" : "; ");
-      warning.append("maxmemory-policy is " + facts.eviction + ": keys are forgotten when memory is short");
-    }
-    return warning;
-  }
-  void note(Health health) {
-    const std::lock_guard lock{health_mutex_};
-    health_ = std::move(health);
-  }
-
   const RedisKeyStoreOptions options_;
-  redis::ConnectOptions connect_;
   detail::Combiner<Request> callers_;
 
-  std::unique_ptr<redis::Connection> connection_;  // of the one who serves, from here ...
-  std::size_t endpoint_ = 0;
+  redis::Client client_;  // of the one who serves, from here ...
   std::string script_;  // what the server calls it; empty: not known on this connection
   std::vector<Doubt> doubts_;
-  std::uint64_t last_token_ = detail::entropy64();  // unlike those of other stores
-  detail::Wakeup nobody_rings_;                     // ... to here
-
-  mutable std::mutex health_mutex_;
-  Health health_{true, "not connected: no key was claimed yet"};
+  std::uint64_t last_token_ = detail::entropy64();  // unlike those of other stores; ... to here
 };
 
 static_assert(KeyStore<RedisKeyStore>);

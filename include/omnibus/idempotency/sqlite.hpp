@@ -15,6 +15,7 @@
 #include <omnibus/detail/hash.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/sqlite.hpp>
+#include <omnibus/detail/sqlite_file.hpp>
 #include <omnibus/detail/unique_function.hpp>
 #include <omnibus/effects.hpp>
 #include <omnibus/handler.hpp>
@@ -50,14 +51,12 @@ class SqliteKeyStore {
 
   /// Opens nothing yet. Throws std::invalid_argument.
   explicit SqliteKeyStore(SqliteKeyStoreOptions options)
-      : options_{std::move(options)}, clock_{options_.clock != nullptr ? options_.clock : &system_clock_} {
-    const auto require = [](bool good, const char* what) {
-      if (!good) throw std::invalid_argument{std::string{"omnibus: SqliteKeyStore: "} + what};
-    };
-    require(!options_.path.empty(), "path must not be empty");
-    require(options_.path.find('\0') == std::string::npos, "path must not have a zero byte");
-    require(options_.keep > Duration::zero(), "keep must be positive");
-    require(options_.busy_timeout >= Duration::zero(), "busy_timeout must not be negative");
+      : keep_{options.keep},
+        clock_{options.clock != nullptr ? options.clock : &system_clock_},
+        file_{"SqliteKeyStore", std::move(options.path), options.busy_timeout, tables, sql} {
+    if (keep_ <= Duration::zero()) {
+      throw std::invalid_argument{"omnibus: SqliteKeyStore: keep must be positive"};
+    }
   }
   SqliteKeyStore(const SqliteKeyStore&) = delete;
   SqliteKeyStore& operator=(const SqliteKeyStore&) = delete;
@@ -105,7 +104,6 @@ class SqliteKeyStore {
   }
 
  private:
-  static constexpr std::int64_t version = 1;
   static constexpr std::int64_t no_end = INT64_MAX;
 
   struct Request {
@@ -120,6 +118,32 @@ class SqliteKeyStore {
   };
   using Batch = detail::Combiner<Request>::Batch;
 
+  static constexpr detail::sqlite::Tables tables{
+      "keys", "keys", 1,
+      "INSERT OR IGNORE INTO omnibus_meta VALUES('keys.fence', 0);"
+      "CREATE TABLE IF NOT EXISTS omnibus_keys(id INTEGER PRIMARY KEY, fence INTEGER NOT NULL,"
+      " until INTEGER NOT NULL, forget_at INTEGER NOT NULL, completed INTEGER NOT NULL DEFAULT 0,"
+      " fingerprint BLOB NOT NULL, consumer BLOB NOT NULL, topic BLOB NOT NULL, key BLOB NOT NULL);"
+      "CREATE UNIQUE INDEX IF NOT EXISTS omnibus_keys_name ON omnibus_keys(consumer, topic, key);"
+      "CREATE INDEX IF NOT EXISTS omnibus_keys_old ON omnibus_keys(forget_at)"};
+  enum Statement : std::size_t { read_fence, write_fence, find_key, insert_key, take_over, complete_key,
+                                 release_key, forget_keys, statements };
+  using File = detail::sqlite::File<statements>;
+  static constexpr File::Sql sql{
+      "SELECT value FROM omnibus_meta WHERE name = 'keys.fence'",
+      "UPDATE omnibus_meta SET value = ?1 WHERE name = 'keys.fence'",
+      "SELECT id, fingerprint, until, completed FROM omnibus_keys"
+      " WHERE consumer = ?1 AND topic = ?2 AND key = ?3",
+      "INSERT INTO omnibus_keys(fence, until, forget_at, fingerprint, consumer, topic, key)"
+      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+      "UPDATE omnibus_keys SET fence = ?1, until = ?2, forget_at = ?3 WHERE id = ?4",
+      "UPDATE omnibus_keys SET completed = 1"
+      " WHERE consumer = ?1 AND topic = ?2 AND key = ?3 AND fence = ?4 AND completed = 0",
+      "DELETE FROM omnibus_keys"
+      " WHERE consumer = ?1 AND topic = ?2 AND key = ?3 AND fence = ?4 AND completed = 0",
+      "DELETE FROM omnibus_keys WHERE id IN"
+      " (SELECT id FROM omnibus_keys WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2)"};
+
   // ── who writes ─────────────────────────────────────────────────────────────────────────────────
 
   Result<> carry_out(Request& request) {
@@ -130,26 +154,18 @@ class SqliteKeyStore {
   // ── the transaction ────────────────────────────────────────────────────────────────────────────
 
   void write(const Batch& batch) noexcept {
-    const Result<> written = detail::guarded([&] { return transact(batch); });
+    const Result<> written =
+        detail::guarded([&] { return file_.transact([&] { return all_of(batch); }); });
     if (written) return;
     for (Request* each : batch) each->result = written.error();
-    close();  // whatever is wrong, the next one begins anew
-  }
-  Result<> transact(const Batch& batch) {
-    if (Result<> opened = open(); !opened) return opened;
-    if (Result<> begun = check(database_.run("BEGIN IMMEDIATE")); !begun) return begun;
-    Result<> written = all_of(batch);
-    if (written) written = check(database_.run("COMMIT"));
-    if (!written) (void)database_.run("ROLLBACK");
-    return written;
   }
 
   /// What it returns concerns the file, and with it everybody; the rest is each request's own result.
   Result<> all_of(const Batch& batch) {
     now_ = detail::larger(now_, milliseconds(clock_->wall().time_since_epoch()));
     {
-      const detail::sqlite::Use fence{read_fence_};
-      if (fence->step() != SQLITE_ROW) return problem();
+      const detail::sqlite::Use fence{file_[read_fence]};
+      if (fence->step() != SQLITE_ROW) return file_.problem();
       fence_ = fence->number(0);
     }
     const std::int64_t before = fence_;
@@ -158,15 +174,15 @@ class SqliteKeyStore {
       if (!done) return done;
     }
     if (fence_ == before) return {};
-    const detail::sqlite::Use fence{write_fence_};
-    if (fence->bind(1, fence_).step() != SQLITE_DONE) return problem();
+    const detail::sqlite::Use fence{file_[write_fence]};
+    if (fence->bind(1, fence_).step() != SQLITE_DONE) return file_.problem();
     return forget(batch.size());
   }
 
   Result<> take(Request& request) {
     std::int64_t row = 0;
     {
-      const detail::sqlite::Use find{find_};
+      const detail::sqlite::Use find{file_[find_key]};
       const int code = bind_key(*find.operator->(), request.key).step();
       if (code == SQLITE_ROW) {
         row = find->number(0);
@@ -176,12 +192,12 @@ class SqliteKeyStore {
           return answer(request, Claim::State::in_progress, from_ms(find->number(2) - now_));
         }
       } else if (code != SQLITE_DONE) {
-        return problem();
+        return file_.problem();
       }
     }
     const std::int64_t until = plus(now_, milliseconds(request.lease));
-    const std::int64_t forget_at = plus(until, milliseconds(options_.keep));
-    const detail::sqlite::Use store{row != 0 ? take_over_ : insert_};
+    const std::int64_t forget_at = plus(until, milliseconds(keep_));
+    const detail::sqlite::Use store{file_[row != 0 ? take_over : insert_key]};
     store->bind(1, ++fence_).bind(2, until).bind(3, forget_at);
     if (row != 0) {
       store->bind(4, row);
@@ -189,7 +205,7 @@ class SqliteKeyStore {
       store->bind(4, fingerprint_of(request));
       bind_key(*store.operator->(), request.key, 5);
     }
-    if (store->step() != SQLITE_DONE) return problem();
+    if (store->step() != SQLITE_DONE) return file_.problem();
     request.claim.fence = static_cast<std::uint64_t>(fence_);
     return answer(request, Claim::State::acquired, request.lease);
   }
@@ -199,135 +215,35 @@ class SqliteKeyStore {
     return settle_key(request);
   }
   Result<> settle_key(Request& request) {
-    const detail::sqlite::Use settle{request.kind == Request::Kind::complete ? complete_ : release_};
+    const detail::sqlite::Use settle{file_[request.kind == Request::Kind::complete ? complete_key : release_key]};
     bind_key(*settle.operator->(), request.key)
         .bind(4, static_cast<std::int64_t>(request.claim.fence));
-    if (settle->step() != SQLITE_DONE) return problem();
-    if (sqlite3_changes(database_.get()) == 1) return {};
+    if (settle->step() != SQLITE_DONE) return file_.problem();
+    if (file_.changes() == 1) return {};
     const bool completes = request.kind == Request::Kind::complete;
     request.result = detail::no_longer_held(completes ? "complete" : "release");
     return {};
   }
   Result<> settle_with_effect(Request& request) {
-    if (Result<> begun = check(database_.run("SAVEPOINT omnibus_effect")); !begun) return begun;
+    if (Result<> begun = file_.run("SAVEPOINT omnibus_effect"); !begun) return begun;
     if (Result<> settled = settle_key(request); !settled) return settled;
     if (request.result) {
-      request.result = detail::guarded([&] { return (*request.effect)(database_.get()); });
+      request.result = detail::guarded([&] { return (*request.effect)(file_.connection()); });
     }
-    if (!request.result) (void)database_.run("ROLLBACK TO omnibus_effect");
-    return check(database_.run("RELEASE omnibus_effect"));
+    if (!request.result) (void)file_.run("ROLLBACK TO omnibus_effect");
+    return file_.run("RELEASE omnibus_effect");
   }
 
   /// Forgets some keys whose time is over: more than may have come since.
   Result<> forget(std::size_t at_least) {
-    const detail::sqlite::Use forget{forget_};
+    const detail::sqlite::Use forget{file_[forget_keys]};
     forget->bind(1, now_).bind(2, static_cast<std::int64_t>(at_least) * 2);
-    if (forget->step() != SQLITE_DONE) return problem();
+    if (forget->step() != SQLITE_DONE) return file_.problem();
     return {};
-  }
-
-  // ── the file ───────────────────────────────────────────────────────────────────────────────────
-
-  Result<> open() {
-    if (database_.is_open()) return {};
-    const auto busy = std::chrono::duration_cast<std::chrono::milliseconds>(options_.busy_timeout);
-    const int code = database_.open(options_.path, static_cast<int>(detail::smaller<std::int64_t>(
-                                                       busy.count(), std::int64_t{INT32_MAX})));
-    Result<> opened = check(code);
-    if (opened) opened = check(database_.run("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"));
-    if (opened) opened = check_version();
-    if (opened) opened = prepare();
-    if (!opened) close();
-    return opened;
-  }
-
-  Result<> check_version() {
-    // Another process may make the tables at the same time.
-    Result<> made = check(database_.run(
-        "BEGIN IMMEDIATE;"
-        "CREATE TABLE IF NOT EXISTS omnibus_meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-        "INSERT OR IGNORE INTO omnibus_meta VALUES('keys.version', 1), ('keys.fence', 0)"));
-    if (!made) return rolled_back(made);
-    detail::sqlite::Statement look;
-    made = check(look.prepare(database_, "SELECT value FROM omnibus_meta WHERE name = 'keys.version'"));
-    if (made && look.step() != SQLITE_ROW) made = problem();
-    if (!made) return rolled_back(made);
-    const std::int64_t found = look.number(0);
-    look.finalize();
-    if (found != version) {
-      return rolled_back(Error::make(Errc::topology_mismatch, "open " + options_.path,
-                                     "its keys are of version " + std::to_string(found) +
-                                         ", and this program knows version " + std::to_string(version)));
-    }
-    made = check(database_.run(
-        "CREATE TABLE IF NOT EXISTS omnibus_keys(id INTEGER PRIMARY KEY, fence INTEGER NOT NULL,"
-        " until INTEGER NOT NULL, forget_at INTEGER NOT NULL, completed INTEGER NOT NULL DEFAULT 0,"
-        " fingerprint BLOB NOT NULL, consumer BLOB NOT NULL, topic BLOB NOT NULL, key BLOB NOT NULL);"
-        "CREATE UNIQUE INDEX IF NOT EXISTS omnibus_keys_name ON omnibus_keys(consumer, topic, key);"
-        "CREATE INDEX IF NOT EXISTS omnibus_keys_old ON omnibus_keys(forget_at);"
-        "COMMIT"));
-    return made ? made : rolled_back(made);
-  }
-  Result<> rolled_back(Result<> why) {
-    (void)database_.run("ROLLBACK");
-    return why;
-  }
-
-  Result<> prepare() {
-    const std::pair<detail::sqlite::Statement&, std::string_view> all[] = {
-        {read_fence_, "SELECT value FROM omnibus_meta WHERE name = 'keys.fence'"},
-        {write_fence_, "UPDATE omnibus_meta SET value = ?1 WHERE name = 'keys.fence'"},
-        {find_, "SELECT id, fingerprint, until, completed FROM omnibus_keys"
-                " WHERE consumer = ?1 AND topic = ?2 AND key = ?3"},
-        {insert_, "INSERT INTO omnibus_keys(fence, until, forget_at, fingerprint, consumer, topic, key)"
-                  " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
-        {take_over_, "UPDATE omnibus_keys SET fence = ?1, until = ?2, forget_at = ?3 WHERE id = ?4"},
-        {complete_, "UPDATE omnibus_keys SET completed = 1"
-                    " WHERE consumer = ?1 AND topic = ?2 AND key = ?3 AND fence = ?4 AND completed = 0"},
-        {release_, "DELETE FROM omnibus_keys"
-                   " WHERE consumer = ?1 AND topic = ?2 AND key = ?3 AND fence = ?4 AND completed = 0"},
-        {forget_, "DELETE FROM omnibus_keys WHERE id IN"
-                  " (SELECT id FROM omnibus_keys WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2)"},
-    };
-    for (const auto& [statement, sql] : all) {
-      if (Result<> prepared = check(statement.prepare(database_, sql)); !prepared) return prepared;
-    }
-    return {};
-  }
-
-  void close() noexcept {
-    for (auto* each : {&read_fence_, &write_fence_, &find_, &insert_, &take_over_, &complete_, &release_,
-                       &forget_}) {
-      each->finalize();
-    }
-    database_.close();
   }
 
   // ── words and numbers ──────────────────────────────────────────────────────────────────────────
 
-  Result<> check(int code) const {
-    if (code == SQLITE_OK) return {};
-    return problem(code);
-  }
-  Error problem() const { return problem(sqlite3_extended_errcode(database_.get())); }
-  Error problem(int code) const {
-    std::string why = database_.problem();
-    why.append(" (").append(sqlite3_errstr(code)).append(")");
-    return Error::make(errc_of(code), "use " + options_.path, std::move(why));
-  }
-  static Errc errc_of(int code) noexcept {
-    switch (code & 0xff) {
-      case SQLITE_READONLY:
-      case SQLITE_PERM:
-      case SQLITE_AUTH: return Errc::access_denied;
-      case SQLITE_NOTADB:
-      case SQLITE_CORRUPT:
-      case SQLITE_ERROR:
-      case SQLITE_SCHEMA: return Errc::topology_mismatch;
-      case SQLITE_MISUSE: return Errc::internal;
-      default: return Errc::unavailable;
-    }
-  }
   static Result<> answer(Request& request, Claim::State state, Duration lease = {}) noexcept {
     request.claim.state = state;
     request.claim.lease = lease;
@@ -351,7 +267,7 @@ class SqliteKeyStore {
     return more > no_end - moment ? no_end : moment + more;
   }
 
-  const SqliteKeyStoreOptions options_;
+  const Duration keep_;
   SystemClock system_clock_;
   const Clock* clock_;
 
@@ -359,9 +275,7 @@ class SqliteKeyStore {
 
   std::int64_t now_ = INT64_MIN;  // of the one who writes, from here ...
   std::int64_t fence_ = 0;
-  detail::sqlite::Database database_;  // goes after its statements
-  detail::sqlite::Statement read_fence_, write_fence_, find_, insert_, take_over_, complete_, release_,
-      forget_;  // ... to here
+  File file_;  // ... to here
 };
 
 static_assert(KeyStore<SqliteKeyStore>);

@@ -14,6 +14,7 @@
 #include <omnibus/effects.hpp>
 #include <omnibus/idempotency/store.hpp>
 #include <omnibus/pipeline.hpp>
+#include <omnibus/wait_for_store.hpp>
 
 // Never do it twice: claim the message's key, handle it, then complete the key or release it.
 
@@ -105,16 +106,6 @@ class IdempotentStage {
       }
     }
     return store_->complete(key, claim);
-  }
-
-  /// Fails closed: without the store nothing is handled, nothing is acknowledged, and no more is taken.
-  static Error wait_for_store(Delivery& delivery, const Error& why) {
-    Error error = why;
-    error.retryable = true;
-    if (!error.again()) error.retry_after = std::chrono::seconds{1};
-    DeliveryContext& context = delivery.context();
-    context.pause(after(context.clock().now(), error.retry_after), &error);
-    return error;
   }
 
   static Error in_progress(Duration lease_left) {

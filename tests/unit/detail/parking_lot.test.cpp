@@ -2,61 +2,111 @@
 #include <omnibus/detail/parking_lot.hpp>
 
 #include <string>
+#include <vector>
 
 #include "catch.hpp"
 
 using omnibus::detail::ParkingLot;
 
+namespace {
+
+constexpr ParkingLot::Instant start{};
+struct Key {
+  std::string key;
+  std::string dead_letter_topic = "dlq";
+  std::string died_in = {};
+};
+
+}  // namespace
+
 TEST_CASE("a key is parked where its first dead letter went, and others are not") {
   ParkingLot lot;
-  CHECK(lot.topic_of("a") == nullptr);
-  lot.park("a", "first.dlq");
-  lot.park("a", "second.dlq");
-  REQUIRE(lot.topic_of("a") != nullptr);
-  CHECK(*lot.topic_of("a") == "first.dlq");
-  CHECK(lot.topic_of("b") == nullptr);
-  CHECK(lot.topic_of("") == nullptr);
+  CHECK(lot.empty());
+  CHECK_FALSE(lot.find("a"));
+  lot.park("a", "first.dlq", "", start);
+  lot.park("a", "second.dlq", "", start);
+  REQUIRE(lot.find("a"));
+  CHECK(*lot.find("a")->topic == "first.dlq");
+  CHECK_FALSE(lot.find("b"));
+  CHECK_FALSE(lot.find(""));
+  lot.free("b");
+  lot.free("a");
+  CHECK_FALSE(lot.find("a"));
+  CHECK(lot.empty());
+  lot.park("a", "other.dlq", "", start);
+  CHECK(*lot.find("a")->topic == "other.dlq");
 }
 
-TEST_CASE("a name that was given stays where it is when others are parked") {
+TEST_CASE("the name of a topic stays where it is, whatever becomes of the key") {
   ParkingLot lot;
-  lot.park("a", "a.dlq");
-  const std::string* topic = lot.topic_of("a");
-  for (int i = 0; i < 1000; ++i) lot.park(std::to_string(i), "other.dlq");
-  CHECK(topic == lot.topic_of("a"));
+  lot.park("a", "a.dlq", "", start);
+  const std::string* topic = lot.find("a")->topic;
+  for (int i = 0; i < 1000; ++i) lot.park(std::to_string(i), "other.dlq", "", start);
+  lot.free("a");
+  lot.begin_load();
+  lot.end_load(std::vector<Key>{});
   CHECK(*topic == "a.dlq");
+  lot.park("b", "a.dlq", "", start);
+  CHECK(lot.find("b")->topic == topic);
 }
 
-TEST_CASE("a lot is full at 65,536 keys") {
+TEST_CASE("a lot has room for 65,536 keys") {
   ParkingLot lot;
-  for (int i = 0; i < 65'535; ++i) lot.park(std::to_string(i), "dlq");
-  CHECK_FALSE(lot.full());
-  lot.park("0", "dlq");
-  CHECK_FALSE(lot.full());
-  lot.park("the last", "dlq");
-  CHECK(lot.full());
+  bool room = true;
+  for (int i = 0; i < 65'536; ++i) {
+    room &= lot.has_room_for(std::to_string(i));
+    lot.park(std::to_string(i), "dlq", "", start);
+  }
+  CHECK(room);
+  CHECK(lot.has_room_for("0"));
+  CHECK_FALSE(lot.has_room_for("another"));
+  lot.free("1");
+  CHECK(lot.has_room_for("another"));
 }
 
-TEST_CASE("a key is free again when all letters that are known of it have come back") {
+TEST_CASE("the last redrive in which a letter of a key has died again is remembered") {
   ParkingLot lot;
-  lot.park("a", "a.dlq");
-  lot.park("a", "a.dlq");
-  lot.returned("a");
-  CHECK(lot.topic_of("a") != nullptr);
-  lot.returned("a");
-  CHECK(lot.topic_of("a") == nullptr);
-  lot.returned("a");  // of a key that is not parked
-  lot.park("a", "other.dlq");
-  REQUIRE(lot.topic_of("a") != nullptr);
-  CHECK(*lot.topic_of("a") == "other.dlq");
+  lot.park("a", "dlq", "", start);
+  CHECK(lot.find("a")->died_in.empty());
+  lot.park("a", "dlq", "first", start);
+  lot.park("a", "dlq", "", start);
+  CHECK(lot.find("a")->died_in == "first");
+  lot.park("a", "dlq", "second", start);
+  CHECK(lot.find("a")->died_in == "second");
 }
 
-TEST_CASE("behind a letter that has died again no other comes back by the same redrive") {
+TEST_CASE("when the store is asked about a key again is the key's, and begins with its first letter") {
+  using namespace std::chrono_literals;
   ParkingLot lot;
-  lot.park("a", "a.dlq");
-  CHECK(lot.may_return("a", "first"));
-  lot.died_again("a", "first");
-  CHECK_FALSE(lot.may_return("a", "first"));
-  CHECK(lot.may_return("a", "second"));
-  CHECK(lot.may_return("b", "first"));
+  lot.park("a", "dlq", "", start + 1s);
+  lot.park("a", "dlq", "", start + 9s);
+  CHECK(lot.find("a")->look_at == start + 1s);
+  lot.look_at("a", start + 2s);
+  CHECK(lot.find("a")->look_at == start + 2s);
+  lot.look_at("b", start);
+  CHECK_FALSE(lot.find("b"));
+}
+
+TEST_CASE("what the store says replaces what was known, but for what was done while it was asked") {
+  ParkingLot lot;
+  for (const char* key : {"gone", "freed", "kept"}) lot.park(key, "dlq", "", start);
+  lot.begin_load();
+  lot.free("freed");
+  lot.park("new", "dlq", "", start);
+  lot.end_load(std::vector<Key>{{"freed"}, {"kept", "theirs.dlq", "pass"}, {"theirs"}});
+  CHECK_FALSE(lot.find("gone"));
+  CHECK_FALSE(lot.find("freed"));
+  CHECK(lot.find("new"));
+  CHECK(lot.find("theirs"));
+  CHECK(lot.find("kept")->died_in == "pass");
+  CHECK(lot.find("kept")->look_at == ParkingLot::Instant::min());
+
+  lot.begin_load();
+  lot.cancel_load();
+  CHECK(lot.find("kept"));
+  lot.begin_load();
+  lot.end_load(std::vector<Key>{{"freed"}});
+  CHECK(lot.find("freed"));
+  CHECK_FALSE(lot.find("new"));
+  CHECK_FALSE(lot.empty());
 }

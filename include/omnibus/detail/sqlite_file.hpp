@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <omnibus/detail/smaller.hpp>
+#include <omnibus/detail/sqlite.hpp>
+#include <omnibus/error.hpp>
+#include <omnibus/result.hpp>
+#include <omnibus/time.hpp>
+
+// A file with the tables of one store: opened when it is needed, of a version, written in transactions.
+
+namespace omnibus::detail::sqlite {
+
+/// What a store keeps in a file. Views of literals.
+struct Tables {
+  std::string_view name;   ///< of its version, in the table omnibus_meta
+  std::string_view words;  ///< what they are, for errors
+  std::int64_t version;
+  const char* create;      ///< statements that make them where they are not there
+};
+
+/// An SQLite file with a write-ahead log, in which what was committed is on the disk (synchronous=FULL).
+/// Thread safety: one thread at a time; several processes are safe.
+/// Errors of every call: unavailable, access_denied, topology_mismatch, internal.
+template <std::size_t Statements>
+class File {
+ public:
+  using Sql = std::array<std::string_view, Statements>;
+
+  /// Opens nothing yet. Throws std::invalid_argument, which begins with the name of the store.
+  File(std::string_view store, std::string path, Duration busy_timeout, const Tables& tables, const Sql& sql)
+      : path_{std::move(path)}, busy_timeout_{busy_timeout}, tables_{tables}, sql_{sql} {
+    const auto require = [store](bool good, const char* what) {
+      if (!good) throw std::invalid_argument{std::string{"omnibus: "}.append(store).append(": ").append(what)};
+    };
+    require(!path_.empty(), "path must not be empty");
+    require(path_.find('\0') == std::string::npos, "path must not have a zero byte");
+    require(busy_timeout_ >= Duration::zero(), "busy_timeout must not be negative");
+  }
+
+  /// Carries out `work()`, which returns a Result<>, in a transaction of its own. When that fails the file is
+  /// closed, whatever is wrong, and the next transaction begins anew.
+  template <class Work>
+  Result<> transact(Work work) {
+    Result<> written = open();
+    if (written) written = run("BEGIN IMMEDIATE");
+    if (written) {
+      written = work();
+      if (written) written = run("COMMIT");
+      if (!written) (void)database_.run("ROLLBACK");
+    }
+    if (!written) close();
+    return written;
+  }
+
+  /// For what happens within a transaction.
+  Statement& operator[](std::size_t index) noexcept { return statements_[index]; }
+  Result<> run(const char* sql) { return check(database_.run(sql)); }
+  /// What is wrong since the last step.
+  Error problem() const { return problem(sqlite3_extended_errcode(database_.get())); }
+  /// How many rows the last step has changed.
+  int changes() const noexcept { return sqlite3_changes(database_.get()); }
+  sqlite3* connection() const noexcept { return database_.get(); }
+
+  void close() noexcept {
+    for (Statement& each : statements_) each.finalize();
+    database_.close();
+  }
+
+ private:
+  Result<> open() {
+    if (database_.is_open()) return {};
+    const auto busy = std::chrono::duration_cast<std::chrono::milliseconds>(busy_timeout_);
+    Result<> opened = check(database_.open(
+        path_, static_cast<int>(smaller<std::int64_t>(busy.count(), std::int64_t{INT32_MAX}))));
+    if (opened) opened = run("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL");
+    if (opened) opened = make_tables();
+    for (std::size_t i = 0; opened && i < Statements; ++i) {
+      opened = check(statements_[i].prepare(database_, sql_[i]));
+    }
+    return opened;
+  }
+
+  Result<> make_tables() {
+    // Another process may make them at the same time.
+    Result<> made = run(
+        "BEGIN IMMEDIATE;"
+        "CREATE TABLE IF NOT EXISTS omnibus_meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID");
+    if (made) made = check_version();
+    if (made) made = run(tables_.create);
+    if (made) made = run("COMMIT");
+    if (!made) (void)database_.run("ROLLBACK");
+    return made;
+  }
+  Result<> check_version() {
+    const std::string name = std::string{tables_.name} + ".version";
+    Result<> made = run(("INSERT OR IGNORE INTO omnibus_meta VALUES('" + name + "', " +
+                         std::to_string(tables_.version) + ")").c_str());
+    if (!made) return made;
+    Statement look;
+    made = check(look.prepare(database_, "SELECT value FROM omnibus_meta WHERE name = '" + name + "'"));
+    if (!made) return made;
+    if (look.step() != SQLITE_ROW) return problem();
+    const std::int64_t found = look.number(0);
+    if (found == tables_.version) return {};
+    return Error::make(Errc::topology_mismatch, "open " + path_,
+                       "its " + std::string{tables_.words} + " are of version " + std::to_string(found) +
+                           ", and this program knows version " + std::to_string(tables_.version));
+  }
+
+  Result<> check(int code) const {
+    if (code == SQLITE_OK) return {};
+    return problem(code);
+  }
+  Error problem(int code) const {
+    std::string why = database_.problem();
+    why.append(" (").append(sqlite3_errstr(code)).append(")");
+    return Error::make(errc_of(code), "use " + path_, std::move(why));
+  }
+  static Errc errc_of(int code) noexcept {
+    switch (code & 0xff) {
+      case SQLITE_READONLY:
+      case SQLITE_PERM:
+      case SQLITE_AUTH: return Errc::access_denied;
+      case SQLITE_NOTADB:
+      case SQLITE_CORRUPT:
+      case SQLITE_ERROR:
+      case SQLITE_SCHEMA: return Errc::topology_mismatch;
+      case SQLITE_MISUSE: return Errc::internal;
+      default: return Errc::unavailable;
+    }
+  }
+
+  const std::string path_;
+  const Duration busy_timeout_;
+  const Tables tables_;
+  const Sql sql_;
+  Database database_;  // goes after its statements
+  std::array<Statement, Statements> statements_;
+};
+
+}  // namespace omnibus::detail::sqlite
