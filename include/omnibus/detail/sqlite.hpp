@@ -73,6 +73,9 @@ class Statement {
   int step() noexcept { return sqlite3_step(statement_.get()); }
   void reset() noexcept { sqlite3_reset(statement_.get()); }
 
+  bool is_null(int column) const noexcept {
+    return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
+  }
   std::int64_t number(int column) const noexcept { return sqlite3_column_int64(statement_.get(), column); }
   std::string_view bytes(int column) const noexcept {
     const void* data = sqlite3_column_blob(statement_.get(), column);

@@ -15,6 +15,7 @@
 #include <omnibus/detail/hash.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/sqlite.hpp>
+#include <omnibus/detail/sqlite_errors.hpp>
 #include <omnibus/detail/unique_function.hpp>
 #include <omnibus/effects.hpp>
 #include <omnibus/handler.hpp>
@@ -307,27 +308,9 @@ class SqliteKeyStore {
 
   Result<> check(int code) const {
     if (code == SQLITE_OK) return {};
-    return problem(code);
+    return detail::sqlite::problem(database_, options_.path, code);
   }
-  Error problem() const { return problem(sqlite3_extended_errcode(database_.get())); }
-  Error problem(int code) const {
-    std::string why = database_.problem();
-    why.append(" (").append(sqlite3_errstr(code)).append(")");
-    return Error::make(errc_of(code), "use " + options_.path, std::move(why));
-  }
-  static Errc errc_of(int code) noexcept {
-    switch (code & 0xff) {
-      case SQLITE_READONLY:
-      case SQLITE_PERM:
-      case SQLITE_AUTH: return Errc::access_denied;
-      case SQLITE_NOTADB:
-      case SQLITE_CORRUPT:
-      case SQLITE_ERROR:
-      case SQLITE_SCHEMA: return Errc::topology_mismatch;
-      case SQLITE_MISUSE: return Errc::internal;
-      default: return Errc::unavailable;
-    }
-  }
+  Error problem() const { return detail::sqlite::problem(database_, options_.path); }
   static Result<> answer(Request& request, Claim::State state, Duration lease = {}) noexcept {
     request.claim.state = state;
     request.claim.lease = lease;
