@@ -38,7 +38,7 @@ class Database {
   bool is_open() const noexcept { return database_ != nullptr; }
 
   /// Runs statements that return nothing.
-  int run(const char* sql) noexcept { return sqlite3_exec(database_.get(), sql, nullptr, nullptr, nullptr); }
+  int run(const char* sql) const noexcept { return sqlite3_exec(database_.get(), sql, nullptr, nullptr, nullptr); }
   /// What SQLite says of the last failure.
   std::string problem() const { return database_ ? sqlite3_errmsg(database_.get()) : "out of memory"; }
   sqlite3* get() const noexcept { return database_.get(); }

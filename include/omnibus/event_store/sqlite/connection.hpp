@@ -88,14 +88,18 @@ class Connection {
                      std::to_string(version));
     }
     if (Result<> kept = keep_log(); !kept) return kept;
-    // Another process may do the same.
-    Result<> made = check(database.run(tables));
-    if (!made && sqlite3_get_autocommit(database.get()) == 0) (void)database.run("ROLLBACK");
-    if (!made) return made;
-    found = find_version();
+    if (Result<> begun = check(database.run("BEGIN IMMEDIATE")); !begun) return begun;
+    Result<> made = make_tables();
+    if (made) made = check(database.run("COMMIT"));
+    if (!made) (void)database.run("ROLLBACK");
+    return made;
+  }
+  Result<> make_tables() const {
+    if (Result<> made = check(database.run(meta)); !made) return made;
+    Result<std::int64_t> found = find_version();  // another process may have been first
     if (!found) return std::move(found.error());
-    if (*found != version) return damaged("another program makes tables of another version there");
-    return {};
+    if (*found == version) return check(database.run(tables));
+    return damaged("its table omnibus_meta is another program's or of another version");
   }
 
   /// Which version the tables have.
@@ -142,12 +146,12 @@ class Connection {
     return check(database.run(limit.c_str()));
   }
 
+  static constexpr const char* meta =
+      "CREATE TABLE IF NOT EXISTS omnibus_meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+      "INSERT OR IGNORE INTO omnibus_meta VALUES('events.version', 1)";
   /// Rows of events are never deleted: erased, they keep their place, their id and what tells whether it is sent
   /// again, so that positions and versions have no gaps, and none is given out twice.
   static constexpr const char* tables =
-      "BEGIN IMMEDIATE;"
-      "CREATE TABLE IF NOT EXISTS omnibus_meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-      "INSERT OR IGNORE INTO omnibus_meta VALUES('events.version', 1);"
       "CREATE TABLE IF NOT EXISTS omnibus_categories(id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE);"
       "CREATE TABLE IF NOT EXISTS omnibus_streams(id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE,"
       " category INTEGER NOT NULL, kind INTEGER NOT NULL, first INTEGER NOT NULL, deleted_until INTEGER NOT NULL);"
@@ -158,8 +162,7 @@ class Connection {
       "CREATE TABLE IF NOT EXISTS omnibus_event_tags(tag BLOB NOT NULL, position INTEGER NOT NULL,"
       " PRIMARY KEY(tag, position)) WITHOUT ROWID;"
       "CREATE TABLE IF NOT EXISTS omnibus_snapshots(id INTEGER PRIMARY KEY, stream INTEGER NOT NULL,"
-      " schema BLOB NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL, UNIQUE(stream, schema));"
-      "COMMIT";
+      " schema BLOB NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL, UNIQUE(stream, schema))";
 
   std::string path_;
 };
