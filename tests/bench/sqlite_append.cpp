@@ -68,7 +68,7 @@ void require(int code, int wanted) {
 Figures one_by_one(const std::string& path, int events) {
   { ob::SqliteEventStore tables{{.path = path}}; (void)ob::append(tables, "order-0", {}, {}).value(); }
   ob::detail::sqlite::Database database;
-  require(database.open(path, 1000), SQLITE_OK);
+  require(database.open(path, std::chrono::seconds{1}), SQLITE_OK);
   require(database.run("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"), SQLITE_OK);
   ob::detail::sqlite::Statement begin, commit, insert;
   require(begin.prepare(database, "BEGIN IMMEDIATE"), SQLITE_OK);

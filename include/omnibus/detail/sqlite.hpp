@@ -3,11 +3,13 @@
 
 #include <sqlite3.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 
 // SQLite's handles with owners. Codes are SQLite's own, extended ones.
 
@@ -23,17 +25,26 @@ struct FinalizeStatement {
 /// An open file. Thread safety: one thread at a time.
 class Database {
  public:
-  /// Opens or makes the file. Returns SQLITE_OK, or why not. Waits for other processes for `busy_ms`.
-  int open(const std::string& path, int busy_ms) {
+  using Milliseconds = std::chrono::milliseconds;
+
+  Database() = default;
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  /// Opens or makes the file. Returns SQLITE_OK, or why not. Waits for other processes for `patience`.
+  int open(const std::string& path, Milliseconds patience) {
     sqlite3* opened = nullptr;
     const int code = sqlite3_open_v2(path.c_str(), &opened,
                                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
     database_.reset(opened);
     if (code != SQLITE_OK || opened == nullptr) return code;
     sqlite3_extended_result_codes(opened, 1);
-    sqlite3_busy_timeout(opened, busy_ms);
+    patience_ = patience;
+    sqlite3_busy_handler(opened, &Database::wait, this);
     return SQLITE_OK;
   }
+  /// How long to wait for other processes from now on.
+  void be_patient_for(Milliseconds patience) noexcept { patience_ = patience; }
   void close() noexcept { database_.reset(); }
   bool is_open() const noexcept { return database_ != nullptr; }
 
@@ -44,6 +55,19 @@ class Database {
   sqlite3* get() const noexcept { return database_.get(); }
 
  private:
+  /// SQLite's own handler waits longer and longer, up to 100 ms: one process then finds the lock taken again and
+  /// again by another that writes all the time.
+  static int wait(void* self, int tries) {
+    auto& database = *static_cast<Database*>(self);
+    const auto now = std::chrono::steady_clock::now();
+    if (tries == 0) database.since_ = now;
+    if (now - database.since_ >= database.patience_) return 0;
+    std::this_thread::sleep_for(std::chrono::microseconds{100});
+    return 1;
+  }
+
+  Milliseconds patience_{};
+  std::chrono::steady_clock::time_point since_{};  ///< of the wait at hand
   std::unique_ptr<sqlite3, CloseDatabase> database_;
 };
 

@@ -231,9 +231,8 @@ class SqliteKeyStore {
 
   Result<> open() {
     if (database_.is_open()) return {};
-    const auto busy = std::chrono::duration_cast<std::chrono::milliseconds>(options_.busy_timeout);
-    const int code = database_.open(options_.path, static_cast<int>(detail::smaller<std::int64_t>(
-                                                       busy.count(), std::int64_t{INT32_MAX})));
+    const int code = database_.open(
+        options_.path, std::chrono::duration_cast<std::chrono::milliseconds>(options_.busy_timeout));
     Result<> opened = check(code);
     if (opened) opened = check(database_.run("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"));
     if (opened) opened = check_version();

@@ -335,6 +335,31 @@ TEST_CASE("sqlite events: while another process writes for too long the store is
   CHECK(all(store) == "a b");
 }
 
+TEST_CASE("sqlite events: of those who write all the time each gets its turn") {
+  const TemporaryFolder folder;
+  std::atomic<int> counts[2]{0, 0}, least{0};
+  std::vector<std::thread> threads;
+  for (std::size_t thread = 0; thread < 2; ++thread) {
+    threads.emplace_back([&, thread] {
+      SqliteEventStore store{
+          {.path = folder.file(), .durability = Durability::process_crash, .busy_timeout = patience}};
+      const auto append_one = [&](int number) {
+        const std::string id = std::to_string(thread) + "-" + std::to_string(number);
+        return add(store, "s-" + std::to_string(thread), {id, "t", "p"}).has_value();
+      };
+      if (!append_one(0)) return;
+      ++counts[thread];
+      if (!eventually([&] { return counts[1 - thread] > 0; })) return;
+      for (int i = 1; i < 2000 && append_one(i); ++i) ++counts[thread];
+      if (counts[thread] == 2000 && least == 0) least = counts[1 - thread].load();
+    });
+  }
+  for (auto& each : threads) each.join();
+  CHECK(counts[0] == 2000);
+  CHECK(counts[1] == 2000);
+  CHECK(least > 50);
+}
+
 TEST_CASE("sqlite events: a full store takes no event, loses none, and goes on when streams were truncated") {
   const TemporaryFolder folder;
   SqliteEventStore store{{.path = folder.file(), .max_bytes = 400'000}};
@@ -389,7 +414,7 @@ TEST_CASE("sqlite events: the log is moved into the file in time, also while oth
   std::atomic<bool> over{false};
   std::thread reader{[&] {
     EventPage page;
-    while (!over) (void)store.read_all({}, {.limit = 20}, page);
+    while (!over) (void)store.read_all({}, {.limit = 1}, page);
   }};
   for (int i = 0; i < 300; ++i) CHECK(add(store, "s-1", {std::to_string(i), "t", payload}));
   over = true;

@@ -47,7 +47,7 @@ class TemporaryFolder {
 class Raw {
  public:
   explicit Raw(const std::string& path) {
-    if (database_.open(path, 5000) != SQLITE_OK) throw std::runtime_error{"cannot open " + path};
+    if (database_.open(path, std::chrono::seconds{5}) != SQLITE_OK) throw std::runtime_error{"cannot open " + path};
   }
   int run(const std::string& sql) { return database_.run(sql.c_str()); }
   std::int64_t number(std::string_view sql) {

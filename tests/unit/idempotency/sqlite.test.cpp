@@ -51,7 +51,7 @@ class Folder {
 /// Another program's view of a file.
 class Raw {
  public:
-  explicit Raw(const std::string& path) { REQUIRE(database_.open(path, 5000) == SQLITE_OK); }
+  explicit Raw(const std::string& path) { REQUIRE(database_.open(path, std::chrono::seconds{5}) == SQLITE_OK); }
   int run(const std::string& sql) { return database_.run(sql.c_str()); }
   std::int64_t number(std::string_view sql) {
     detail::sqlite::Statement statement;

@@ -9,7 +9,6 @@
 #include <utility>
 
 #include <omnibus/clock.hpp>
-#include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/sqlite.hpp>
 #include <omnibus/detail/sqlite_errors.hpp>
 #include <omnibus/event_store/decide.hpp>
@@ -46,9 +45,8 @@ class Connection {
   /// unsupported.
   Result<> open(const SqliteEventStoreOptions& options) {
     path_ = options.path;
-    const auto busy = std::chrono::duration_cast<std::chrono::milliseconds>(options.busy_timeout).count();
-    busy_ms = static_cast<int>(detail::smaller<std::int64_t>(busy, INT32_MAX));
-    Result<> opened = check(database.open(path_, busy_ms));
+    patience = std::chrono::duration_cast<std::chrono::milliseconds>(options.busy_timeout);
+    Result<> opened = check(database.open(path_, patience));
     if (opened) opened = prepare_file();
     if (opened) opened = set(options);
     if (!opened) database.close();
@@ -72,8 +70,8 @@ class Connection {
   }
 
   detail::sqlite::Database database;
-  int busy_ms = 0;               ///< how long it waits for others, once it is open
-  std::uint64_t page_bytes = 0;  ///< likewise
+  std::chrono::milliseconds patience{};  ///< with others who write, once it is open
+  std::uint64_t page_bytes = 0;          ///< likewise
 
  private:
   static constexpr std::int64_t version = 1;

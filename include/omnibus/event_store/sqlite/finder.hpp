@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <omnibus/detail/sqlite.hpp>
@@ -37,6 +40,7 @@ class EventRow {
   bool is_erased() const noexcept { return row_.is_null(4); }
   /// Views the event until the statement goes on. False: the row is damaged.
   bool read(StoredEvent& event) const {
+    if (row_.is_null(2)) return false;  // its stream is not there
     event.position = static_cast<std::uint64_t>(row_.number(0));
     event.version = static_cast<std::uint64_t>(row_.number(1));
     event.stream = row_.bytes(2);
@@ -56,7 +60,16 @@ class EventRow {
   std::vector<std::string_view>& tags_;
 };
 
-/// Where a walk along a query's candidates has ended.
+/// Which candidates of a query to walk along.
+struct Path {
+  std::optional<std::int64_t> category{};  ///< left out: of everything
+  std::int64_t from = 1;
+  std::int64_t head = 0;                   ///< the highest position there is
+  Direction direction = Direction::forwards;
+  std::size_t most = SIZE_MAX;             ///< how many to look at
+};
+
+/// Where a walk has ended.
 struct Walk {
   std::int64_t next = 0;  ///< the first position that was not visited
   bool end = false;       ///< there is none
@@ -76,20 +89,20 @@ class Finder {
                   " FROM omnibus_streams s WHERE name = ?1"},
         {category_, "SELECT id FROM omnibus_categories WHERE name = ?1"},
         {at_, "SELECT e.position, e.version, s.name, e.id, e.type, e.payload, e.tags, e.metadata, e.time"
-              " FROM omnibus_events e CROSS JOIN omnibus_streams s ON s.id = e.stream WHERE e.position = ?1"},
+              " FROM omnibus_events e LEFT JOIN omnibus_streams s ON s.id = e.stream WHERE e.position = ?1"},
         {scans_[0], "SELECT e.position, e.version, s.name, e.id, e.type, e.payload, e.tags, e.metadata, e.time"
-                    " FROM omnibus_events e CROSS JOIN omnibus_streams s ON s.id = e.stream"
+                    " FROM omnibus_events e LEFT JOIN omnibus_streams s ON s.id = e.stream"
                     " WHERE e.position >= ?1 ORDER BY e.position"},
         {scans_[1], "SELECT e.position, e.version, s.name, e.id, e.type, e.payload, e.tags, e.metadata, e.time"
-                    " FROM omnibus_events e CROSS JOIN omnibus_streams s ON s.id = e.stream"
+                    " FROM omnibus_events e LEFT JOIN omnibus_streams s ON s.id = e.stream"
                     " WHERE e.position <= ?1 ORDER BY e.position DESC"},
         {category_scans_[0],
          "SELECT e.position, e.version, s.name, e.id, e.type, e.payload, e.tags, e.metadata, e.time"
-         " FROM omnibus_events e CROSS JOIN omnibus_streams s ON s.id = e.stream"
+         " FROM omnibus_events e LEFT JOIN omnibus_streams s ON s.id = e.stream"
          " WHERE e.category = ?2 AND e.position >= ?1 ORDER BY e.position"},
         {category_scans_[1],
          "SELECT e.position, e.version, s.name, e.id, e.type, e.payload, e.tags, e.metadata, e.time"
-         " FROM omnibus_events e CROSS JOIN omnibus_streams s ON s.id = e.stream"
+         " FROM omnibus_events e LEFT JOIN omnibus_streams s ON s.id = e.stream"
          " WHERE e.category = ?2 AND e.position <= ?1 ORDER BY e.position DESC"},
         {tag_leaps_[0], "SELECT position FROM omnibus_event_tags WHERE tag = ?2 AND position >= ?1"
                         " ORDER BY position LIMIT 1"},
@@ -133,17 +146,15 @@ class Finder {
   }
 
   /// Visits, by position, all events that the query may match and some others, until `visit(row)` returns false or
-  /// `most` were looked at. Complexity: where each filter has tags, of the rarest of them; else of the events there
+  /// enough were looked at. Complexity: where each filter has tags, of the rarest of them; else of the events there
   /// are, or are in the category.
   template <class Visit>
-  Result<Walk> walk(const EventQuery& query, std::optional<std::int64_t> category, std::int64_t from,
-                    Direction direction, std::size_t most, Visit visit) {
+  Result<Walk> walk(const EventQuery& query, const Path& path, Visit visit) {
     bool by_tags = !query.any_of.empty();
     for (const EventFilter& each : query.any_of) by_tags = by_tags && !each.tags.empty();
-    backwards_ = direction == Direction::backwards;
-    looks_left_ = most;
-    if (by_tags) return leap(query, category, from, visit);
-    return scan(category, from, visit);
+    backwards_ = path.direction == Direction::backwards;
+    looks_left_ = path.most;
+    return by_tags ? leap(query, path, visit) : scan(path, visit);
   }
 
   /// What rows lay their tags out in.
@@ -153,33 +164,35 @@ class Finder {
   static constexpr std::int64_t nowhere = 0;
 
   template <class Visit>
-  Result<Walk> scan(std::optional<std::int64_t> category, std::int64_t from, Visit& visit) {
-    const detail::sqlite::Use rows{(category ? category_scans_ : scans_)[backwards_]};
-    rows->bind(1, from);
-    if (category) rows->bind(2, *category);
-    for (std::int64_t expected = from;;) {
+  Result<Walk> scan(const Path& path, Visit& visit) {
+    const detail::sqlite::Use rows{(path.category ? category_scans_ : scans_)[backwards_]};
+    rows->bind(1, path.from);
+    if (path.category) rows->bind(2, *path.category);
+    const std::int64_t behind_last = backwards_ ? 0 : path.head + 1;
+    for (std::int64_t expected = path.from;;) {
       const int code = rows->step();
-      if (code == SQLITE_DONE) return Walk{nowhere, true};
-      if (code != SQLITE_ROW) return connection_.problem();
+      if (code == SQLITE_DONE && (path.category || expected == behind_last)) return Walk{nowhere, true};
+      if (code != SQLITE_ROW && code != SQLITE_DONE) return connection_.problem();
       const EventRow row{*rows.operator->(), tags};
-      if (!category && !backwards_ && row.position() != expected++) {
-        return connection_.damaged("there is no event at position " + std::to_string(expected - 1));
+      if (!path.category && (code == SQLITE_DONE || row.position() != expected)) {
+        return connection_.damaged("there is no event at position " + std::to_string(expected));
       }
+      expected += backwards_ ? -1 : 1;
       if (looks_left_ == 0 || !visit(row)) return Walk{row.position(), false};
       --looks_left_;
     }
   }
 
   template <class Visit>
-  Result<Walk> leap(const EventQuery& query, std::optional<std::int64_t> category, std::int64_t from, Visit& visit) {
-    nearest_.assign(query.any_of.size(), Leap{from, false});
+  Result<Walk> leap(const EventQuery& query, const Path& path, Visit& visit) {
+    nearest_.assign(query.any_of.size(), Leap{path.from, false});
     for (;;) {
       const Leap* first = nullptr;
       for (std::size_t i = 0; i < nearest_.size(); ++i) {
         Leap& each = nearest_[i];
         if (each.at == nowhere) continue;
         if (!each.landed) {
-          if (Result<> leapt = leap(query.any_of[i], category, each); !leapt) return std::move(leapt.error());
+          if (Result<> leapt = leap(query.any_of[i], path.category, each); !leapt) return std::move(leapt.error());
         }
         if (each.at != nowhere && (first == nullptr || is_before(each.at, first->at))) first = &each;
       }

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <omnibus/event_store/sqlite/finder.hpp>
 
@@ -92,8 +94,8 @@ class Reader {
       if (matches(query, event.type, event.tags)) page.add(event);
       return true;
     };
-    const Result<Walk> walk =
-        finder_.walk(query, category, signed_of(from), range.direction, most_looked_at, add);
+    const Path path{category, signed_of(from), *highest, range.direction, most_looked_at};
+    const Result<Walk> walk = finder_.walk(query, path, add);
     if (damage) return std::move(*damage);
     if (!walk) return walk.error();
     if (walk->end) return all;
@@ -129,17 +131,17 @@ class Reader {
   /// Moves what the log holds into the file, as far as no reader needs it where it is. `start_over`: waits a
   /// moment for readers, so that the log can begin anew.
   void checkpoint(bool start_over) noexcept {
-    sqlite3* const file = connection_.database.get();
-    sqlite3_busy_timeout(file, patience_ms);
-    (void)sqlite3_wal_checkpoint_v2(file, nullptr, start_over ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE,
-                                    nullptr, nullptr);
-    sqlite3_busy_timeout(file, connection_.busy_ms);
+    connection_.database.be_patient_for(a_moment);
+    (void)sqlite3_wal_checkpoint_v2(connection_.database.get(), nullptr,
+                                    start_over ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, nullptr,
+                                    nullptr);
+    connection_.database.be_patient_for(connection_.patience);
   }
 
  private:
   /// A read of few among many comes in parts, so that the log need not wait for it.
   static constexpr std::size_t most_looked_at = 65'536;
-  static constexpr int patience_ms = 20;
+  static constexpr std::chrono::milliseconds a_moment{20};
 
   /// All that is read while it lasts is of one moment.
   class Moment {

@@ -36,7 +36,7 @@ class Writer {
         {begin_, "BEGIN IMMEDIATE"},
         {commit_, "COMMIT"},
         {known_, "SELECT s.name, e.version, e.position, e.fingerprint FROM omnibus_events e"
-                 " CROSS JOIN omnibus_streams s ON s.id = e.stream WHERE e.id = ?1"},
+                 " LEFT JOIN omnibus_streams s ON s.id = e.stream WHERE e.id = ?1"},
         {add_category_, "INSERT INTO omnibus_categories(name) VALUES(?1)"},
         {add_stream_, "INSERT INTO omnibus_streams(name, category, kind, first, deleted_until)"
                       " VALUES(?1, ?2, ?3, ?4, ?5)"},
@@ -146,14 +146,13 @@ class Writer {
       if (code == SQLITE_DONE || writer.failure_) return std::nullopt;
       if (code != SQLITE_ROW) return writer.failed(writer.connection_.problem());
       KnownEvent known;
+      const std::string_view fingerprint = look->bytes(3);
+      if (look->is_null(0) || fingerprint.size() != sizeof known.fingerprint) {
+        return writer.failed(writer.connection_.damaged("event " + std::string{id} + " is not whole"));
+      }
       writer.known_stream_ = look->bytes(0);
       known.stream = writer.known_stream_;
       known.placed = {static_cast<std::uint64_t>(look->number(1)), static_cast<std::uint64_t>(look->number(2))};
-      const std::string_view fingerprint = look->bytes(3);
-      if (fingerprint.size() != sizeof known.fingerprint) {
-        return writer.failed(writer.connection_.damaged("the fingerprint of event " + std::string{id} +
-                                                        " is not whole"));
-      }
       std::memcpy(&known.fingerprint, fingerprint.data(), sizeof known.fingerprint);
       return known;
     }
@@ -176,8 +175,7 @@ class Writer {
         }
         return !found && !writer.failure_;
       };
-      Result<Walk> walk = writer.finder_.walk(query, std::nullopt, signed_of(after) + 1, Direction::forwards,
-                                              SIZE_MAX, look);
+      Result<Walk> walk = writer.finder_.walk(query, {.from = signed_of(after) + 1, .head = writer.head_}, look);
       if (!walk) (void)writer.failed(std::move(walk.error()));
       return found;
     }
