@@ -59,15 +59,16 @@ class Database {
   /// again by another that writes all the time.
   static int wait(void* self, int tries) {
     auto& database = *static_cast<Database*>(self);
-    const auto now = std::chrono::steady_clock::now();
-    if (tries == 0) database.since_ = now;
-    if (now - database.since_ >= database.patience_) return 0;
+    if (tries == 0) database.waited_ = {};
+    if (database.waited_ >= database.patience_) return 0;
+    const auto before = std::chrono::steady_clock::now();
     std::this_thread::sleep_for(std::chrono::microseconds{100});
+    database.waited_ += std::chrono::steady_clock::now() - before;
     return 1;
   }
 
   Milliseconds patience_{};
-  std::chrono::steady_clock::time_point since_{};  ///< of the wait at hand
+  std::chrono::nanoseconds waited_{};  ///< by the call at hand, apart from what it does
   std::unique_ptr<sqlite3, CloseDatabase> database_;
 };
 

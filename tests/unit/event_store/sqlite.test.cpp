@@ -17,13 +17,15 @@
 #include <omnibus/event_store/suite.hpp>
 
 #include "catch.hpp"
-#include "unit/event_store/sqlite_tools.hpp"
+#include "unit/sqlite_tools.hpp"
 #include "unit/tools.hpp"
 
 using namespace omnibus;
 using namespace omnibus::unit;
 
 namespace {
+
+constexpr auto any = ExpectedVersion::any();
 
 Result<Appended> add(SqliteEventStore& store, std::string_view stream, const NewEvent& event) {
   return append(store, stream, any, {&event, 1});
@@ -249,7 +251,7 @@ TEST_CASE("sqlite events: a follower sees at once what its store appends, and so
 
 TEST_CASE("sqlite events: a file that cannot be used is refused with its name and why, and nothing is done") {
   const TemporaryFolder folder;
-  expect_refused(folder.file("no folder/events.db"), Errc::unavailable, "unable to open");
+  expect_refused(folder.file("no folder/test.db"), Errc::unavailable, "unable to open");
   std::ofstream{folder.file("text")} << std::string(5000, 'x');
   expect_refused(folder.file("text"), Errc::topology_mismatch, "not a database");
   {
@@ -403,7 +405,7 @@ TEST_CASE("sqlite events: one who reads for very long holds up nobody, and shows
   REQUIRE(raw.run("COMMIT") == SQLITE_OK);
   append_some();
   CHECK(store.log_bytes() < 40'000'000);
-  CHECK(std::filesystem::file_size(folder.file("events.db-wal")) < 80'000'000);
+  CHECK(std::filesystem::file_size(folder.file("test.db-wal")) < 80'000'000);
   CHECK(store.locate("239").value()->position == 241);
 }
 

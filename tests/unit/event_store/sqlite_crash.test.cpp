@@ -20,7 +20,7 @@
 
 #include "catch.hpp"
 #include "unit/event_store/sqlite_judge.hpp"
-#include "unit/event_store/sqlite_tools.hpp"
+#include "unit/sqlite_tools.hpp"
 #include "unit/tools.hpp"
 
 using namespace omnibus;

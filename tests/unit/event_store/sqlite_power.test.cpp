@@ -16,7 +16,7 @@
 #include "catch.hpp"
 #include "unit/event_store/sqlite_disk.hpp"
 #include "unit/event_store/sqlite_judge.hpp"
-#include "unit/event_store/sqlite_tools.hpp"
+#include "unit/sqlite_tools.hpp"
 #include "unit/tools.hpp"
 
 using namespace omnibus;
@@ -104,19 +104,19 @@ TEST_CASE("sqlite events: wherever the log ends, whole batches are what is left 
     REQUIRE(done);
     last = done->events.back().position;
   }
-  const std::string log = bytes_of(folder.file("events.db-wal"));
-  image["events.db"] = bytes_of(folder.file());
+  const std::string log = bytes_of(folder.file("test.db-wal"));
+  image["test.db"] = bytes_of(folder.file());
   REQUIRE(log.size() > 100'000);
   std::set<std::size_t> lengths;
   const std::size_t step = number_from_environment("OMNIBUS_LOG_STEP", 2'003);
   for (std::size_t length = 0; length < log.size(); length += step) lengths.insert(length);
   for (std::size_t end = 32; end < log.size(); end += 4096 + 24) lengths.insert({end - 1, end, end + 1});
   for (const std::size_t length : lengths) {
-    image["events.db-wal"] = log.substr(0, length);
+    image["test.db-wal"] = log.substr(0, length);
     INFO("the log ends at byte " << length << " of " << log.size());
     REQUIRE(judge_image(image, {{"first", 3}}) == "");
   }
-  image["events.db-wal"] = log;
+  image["test.db-wal"] = log;
   CHECK(judge_image(image, {{"first", 3}, {"b-11", last}}) == "");
 }
 

@@ -16,19 +16,16 @@
 #include <system_error>
 
 #include <omnibus/detail/sqlite.hpp>
-#include <omnibus/event_store/store.hpp>
 
-// What the tests of stores in files share.
+// What tests of what is kept in SQLite files share.
 
 namespace omnibus::unit {
-
-inline constexpr auto any = ExpectedVersion::any();
 
 /// A folder that goes with the test.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "omnibus-events.XXXXXX").string();
+    std::string name = (std::filesystem::temp_directory_path() / "omnibus-sqlite.XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) throw std::system_error{errno, std::generic_category(), "make " + name};
     path_ = name;
   }
@@ -37,7 +34,7 @@ class TemporaryFolder {
     std::filesystem::remove_all(path_, ignored);
   }
   TemporaryFolder(const TemporaryFolder&) = delete;
-  std::string file(const std::string& name = "events.db") const { return (path_ / name).string(); }
+  std::string file(const std::string& name = "test.db") const { return (path_ / name).string(); }
 
  private:
   std::filesystem::path path_;
