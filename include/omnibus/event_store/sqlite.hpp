@@ -36,7 +36,8 @@ namespace omnibus {
 /// those of several processes, so that positions have no gaps and none becomes visible late.
 /// What was erased is overwritten in the file; the log keeps it until it comes round.
 /// Thread safety: shared objects are safe, and so are several processes. A fork must not use a store of its parent.
-/// Blocking: writes until the disk has them, reads never for a writer. A read that another program leaves open
+/// Blocking: writes until the disk has them, and now and then as long as it takes to move 16 MiB of log into the file;
+/// reads never for a writer. A read that another program leaves open
 /// keeps the log from beginning anew: `log_bytes` grows then.
 /// Errors of every call, beside those of EventStore: unavailable, when the file is locked for too long, the disk
 /// or the file's bound is full, or the disk is broken; access_denied, when it may not be written (what was written
@@ -47,7 +48,13 @@ namespace omnibus {
 class SqliteEventStore {
  public:
   static constexpr EventStoreCapabilities capabilities{
-      .name = "sqlite", .durable = true, .shared = true, .conditions = true, .snapshots = true};
+      .name = "sqlite", .durable = true, .shared = true, .conditions = true, .snapshots = true,
+      .checkpoints = true};
+
+  /// What effects are written with: the connection, inside the transaction.
+  using Transaction = sqlite3*;
+  /// What is to be written together with a checkpoint. An error undoes what it wrote, and the checkpoint stays.
+  using Effect = event_store::sqlite::Writer::Effect;
 
   /// Opens nothing yet. Throws std::invalid_argument.
   explicit SqliteEventStore(SqliteEventStoreOptions options)
@@ -134,6 +141,20 @@ class SqliteEventStore {
     return write([&](Writer& writer) { return writer.drop_snapshot(stream, schema); });
   }
 
+  Result<Checkpoint> load_checkpoint(std::string_view follower) {
+    return read([&](Reader& reader) { return reader.load_checkpoint(follower); });
+  }
+  Result<> save_checkpoint(std::string_view follower, const Checkpoint& previous, const Checkpoint& next) {
+    return save_checkpoint(follower, previous, next, nullptr);
+  }
+  /// Saves a checkpoint and writes effects of yours in one transaction: both are done, or neither is. `effect` must
+  /// not end the transaction nor use this store; it may run on any thread that writes, while this call blocks, and
+  /// others who write wait for it. Errors: the effect's, and those of `save_checkpoint`.
+  Result<> save_checkpoint_with(std::string_view follower, const Checkpoint& previous, const Checkpoint& next,
+                                Effect effect) {
+    return save_checkpoint(follower, previous, next, &effect);
+  }
+
   /// Bytes of the log beside the file, as the last write of this store has left it. It is moved into the file each
   /// 16 MiB; much more means that someone reads for very long, and holds up nothing but the disk.
   std::uint64_t log_bytes() const noexcept { return log_pages_.load() * page_bytes_.load(); }
@@ -167,6 +188,14 @@ class SqliteEventStore {
   Result<> erase(std::string_view stream, ExpectedVersion expected, StreamState::Kind to) {
     Result<> answer;
     Result<> written = write([&](Writer& writer) { return writer.erase(stream, expected, to, answer); });
+    return written ? answer : written;
+  }
+
+  Result<> save_checkpoint(std::string_view follower, const Checkpoint& previous, const Checkpoint& next,
+                           Effect* effect) {
+    Result<> answer;
+    Result<> written = write(
+        [&](Writer& writer) { return writer.save_checkpoint(follower, previous, next, effect, answer); });
     return written ? answer : written;
   }
 
@@ -260,6 +289,7 @@ class SqliteEventStore {
   std::uint64_t head_ = 0;  ///< the highest position that was seen
 };
 
-static_assert(ConditionalEventStore<SqliteEventStore> && SnapshotStore<SqliteEventStore>);
+static_assert(ConditionalEventStore<SqliteEventStore> && SnapshotStore<SqliteEventStore> &&
+              CheckpointStore<SqliteEventStore>);
 
 }  // namespace omnibus

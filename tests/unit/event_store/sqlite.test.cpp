@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include <omnibus/event_store/projection.hpp>
 #include <omnibus/event_store/suite.hpp>
 
 #include "catch.hpp"
@@ -422,6 +423,53 @@ TEST_CASE("sqlite events: the log is moved into the file in time, also while oth
   over = true;
   reader.join();
   CHECK(store.log_bytes() < 120'000'000);
+}
+
+TEST_CASE("sqlite events: what a projection writes is written with its checkpoint, or not at all") {
+  const TemporaryFolder folder;
+  SqliteEventStore store{{.path = folder.file()}};
+  for (const char* id : {"a", "b", "c", "d"}) REQUIRE(add(store, "s-1", {id, "t", "p"}));
+  Raw raw{folder.file()};
+  REQUIRE(raw.run("CREATE TABLE view(id TEXT)") == SQLITE_OK);
+  std::string fails_at = "c";
+  int calls = 0;
+  const auto apply = [&](const StoredEvent& event, sqlite3* database) -> Result<> {
+    ++calls;
+    const std::string sql = "INSERT INTO view VALUES('" + std::string{event.id} + "')";
+    if (sqlite3_exec(database, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) {
+      return retryable(sqlite3_errmsg(database));
+    }
+    if (event.id == fails_at) return permanent("no such product");
+    return {};
+  };
+  Projection projection{store, {.name = "view"}, apply};
+  const Result<> failed = projection.catch_up();
+  REQUIRE_FALSE(failed);
+  CHECK(failed.error().context.find("no such product, at event c of stream s-1, position 3") != std::string::npos);
+  CHECK(raw.number("SELECT count(*) FROM view") == 2);
+  CHECK(store.load_checkpoint("view").value() == Checkpoint{2, "b"});
+  CHECK_FALSE(projection.catch_up());
+  CHECK(raw.number("SELECT count(*) FROM view") == 2);
+  fails_at.clear();
+
+  REQUIRE(raw.run("BEGIN IMMEDIATE") == SQLITE_OK);
+  SqliteEventStore hasty{{.path = folder.file(), .busy_timeout = 10ms}};
+  calls = 0;
+  CHECK(Projection{hasty, {.name = "view"}, apply}.catch_up().error().code == Errc::unavailable);
+  CHECK(calls == 0);
+  REQUIRE(raw.run("ROLLBACK") == SQLITE_OK);
+
+  CHECK(projection.catch_up());
+  CHECK(raw.number("SELECT count(DISTINCT id) FROM view") == 4);
+  CHECK(raw.number("SELECT count(*) FROM view") == 4);
+  // Another one of this name has gone on meanwhile: nothing is written.
+  Projection one{store, {.name = "two", .page = 2}, apply}, other{store, {.name = "two", .page = 2}, apply};
+  REQUIRE(one.step());
+  REQUIRE(other.step());
+  CHECK(one.step().error().code == Errc::conflict);
+  REQUIRE(add(store, "s-1", {"e", "t", "p"}));
+  REQUIRE(other.catch_up());
+  CHECK(raw.number("SELECT count(*) FROM view") == 9);
 }
 
 TEST_CASE("sqlite events: what is too large or malformed is refused by name, and options that can never work are") {

@@ -160,7 +160,9 @@ class Connection {
       "CREATE TABLE IF NOT EXISTS omnibus_event_tags(tag BLOB NOT NULL, position INTEGER NOT NULL,"
       " PRIMARY KEY(tag, position)) WITHOUT ROWID;"
       "CREATE TABLE IF NOT EXISTS omnibus_snapshots(id INTEGER PRIMARY KEY, stream INTEGER NOT NULL,"
-      " schema BLOB NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL, UNIQUE(stream, schema))";
+      " schema BLOB NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL, UNIQUE(stream, schema));"
+      "CREATE TABLE IF NOT EXISTS omnibus_checkpoints(follower BLOB PRIMARY KEY, position INTEGER NOT NULL,"
+      " event BLOB NOT NULL) WITHOUT ROWID";
 
   std::string path_;
 };

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <omnibus/detail/sqlite.hpp>
+#include <omnibus/event_store/checkpoint.hpp>
 #include <omnibus/event_store/query.hpp>
 #include <omnibus/event_store/sqlite/columns.hpp>
 #include <omnibus/event_store/sqlite/connection.hpp>
@@ -87,6 +88,8 @@ class Finder {
         {stream_, "SELECT id, category, kind, first, deleted_until,"
                   " (SELECT max(version) FROM omnibus_events WHERE stream = s.id)"
                   " FROM omnibus_streams s WHERE name = ?1"},
+        {locate_, "SELECT version, position FROM omnibus_events WHERE id = ?1"},
+        {checkpoint_, "SELECT position, event FROM omnibus_checkpoints WHERE follower = ?1"},
         {category_, "SELECT id FROM omnibus_categories WHERE name = ?1"},
         {at_, "SELECT e.position, e.version, s.name, e.id, e.type, e.payload, e.tags, e.metadata, e.time"
               " FROM omnibus_events e LEFT JOIN omnibus_streams s ON s.id = e.stream WHERE e.position = ?1"},
@@ -134,6 +137,26 @@ class Finder {
     row.state = {static_cast<StreamState::Kind>(look->number(2)), static_cast<std::uint64_t>(look->number(5)),
                  static_cast<std::uint64_t>(look->number(3)), static_cast<std::uint64_t>(look->number(4))};
     return row;
+  }
+  /// Where the event of this id stands.
+  Result<std::optional<Placed>> locate(std::string_view id) {
+    const detail::sqlite::Use look{locate_};
+    switch (look->bind(1, id).step()) {
+      case SQLITE_DONE: return std::optional<Placed>{};
+      case SQLITE_ROW:
+        return std::optional{Placed{static_cast<std::uint64_t>(look->number(0)),
+                                    static_cast<std::uint64_t>(look->number(1))}};
+      default: return connection_.problem();
+    }
+  }
+  Result<Checkpoint> checkpoint(std::string_view follower) {
+    const detail::sqlite::Use look{checkpoint_};
+    switch (look->bind(1, follower).step()) {
+      case SQLITE_DONE: return Checkpoint{};
+      case SQLITE_ROW:
+        return Checkpoint{static_cast<std::uint64_t>(look->number(0)), std::string{look->bytes(1)}};
+      default: return connection_.problem();
+    }
   }
   /// The id of a category, 0 without one.
   Result<std::int64_t> category(std::string_view name) {
@@ -250,7 +273,7 @@ class Finder {
   bool is_before(std::int64_t a, std::int64_t b) const noexcept { return backwards_ ? a > b : a < b; }
 
   Connection& connection_;
-  detail::sqlite::Statement head_, stream_, category_, at_;
+  detail::sqlite::Statement head_, stream_, locate_, checkpoint_, category_, at_;
   detail::sqlite::Statement scans_[2], category_scans_[2], tag_leaps_[2], category_leaps_[2];  ///< the second backwards
   bool backwards_ = false;
   std::size_t looks_left_ = 0;

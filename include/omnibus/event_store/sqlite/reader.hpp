@@ -25,7 +25,6 @@ class Reader {
     return connection_.prepare({
         {begin_, "BEGIN"},
         {end_, "COMMIT"},
-        {locate_, "SELECT version, position FROM omnibus_events WHERE id = ?1"},
         {streams_[0], "SELECT position, version, ?4, id, type, payload, tags, metadata, time FROM omnibus_events"
                       " WHERE stream = ?1 AND version BETWEEN ?2 AND ?3 ORDER BY version"},
         {streams_[1], "SELECT position, version, ?4, id, type, payload, tags, metadata, time FROM omnibus_events"
@@ -102,16 +101,8 @@ class Reader {
     return StoreRead{static_cast<std::uint64_t>(walk->next), head, false};
   }
 
-  Result<std::optional<Placed>> locate(std::string_view id) {
-    const detail::sqlite::Use look{locate_};
-    switch (look->bind(1, id).step()) {
-      case SQLITE_DONE: return std::optional<Placed>{};
-      case SQLITE_ROW:
-        return std::optional{Placed{static_cast<std::uint64_t>(look->number(0)),
-                                    static_cast<std::uint64_t>(look->number(1))}};
-      default: return connection_.problem();
-    }
-  }
+  Result<std::optional<Placed>> locate(std::string_view id) { return finder_.locate(id); }
+  Result<Checkpoint> load_checkpoint(std::string_view follower) { return finder_.checkpoint(follower); }
 
   Result<std::optional<Snapshot>> load_snapshot(std::string_view name, std::string_view schema) {
     Moment moment{*this};
@@ -167,7 +158,7 @@ class Reader {
 
   Connection connection_;
   Finder finder_{connection_};
-  detail::sqlite::Statement begin_, end_, locate_, streams_[2], snapshot_;
+  detail::sqlite::Statement begin_, end_, streams_[2], snapshot_;
 };
 
 }  // namespace omnibus::event_store::sqlite

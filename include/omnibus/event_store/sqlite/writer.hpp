@@ -12,8 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include <omnibus/detail/unique_function.hpp>
 #include <omnibus/event_store/decide.hpp>
 #include <omnibus/event_store/sqlite/finder.hpp>
+#include <omnibus/handler.hpp>
 
 // The connection that writes. What many callers want is one transaction: each is decided on its own, against what
 // stands there by then, so that one caller's conflict is nobody else's.
@@ -26,6 +28,7 @@ namespace omnibus::event_store::sqlite {
 class Writer {
  public:
   using Parts = std::span<const StreamAppend>;
+  using Effect = detail::UniqueFunction<Result<>(sqlite3*)>;
 
   bool is_open() const noexcept { return connection_.database.is_open(); }
   Result<> open(const SqliteEventStoreOptions& options) {
@@ -54,6 +57,7 @@ class Writer {
                          " state = excluded.state WHERE excluded.version >= version"},
         {drop_snapshot_, "DELETE FROM omnibus_snapshots WHERE stream = ?1 AND schema = ?2"},
         {drop_snapshots_, "DELETE FROM omnibus_snapshots WHERE stream = ?1"},
+        {save_checkpoint_, "INSERT OR REPLACE INTO omnibus_checkpoints(follower, position, event) VALUES(?1, ?2, ?3)"},
     });
   }
 
@@ -135,7 +139,31 @@ class Writer {
     return done(drop->bind(1, row->id).bind(2, schema).step());
   }
 
+  /// `effect`, where there is one, writes what goes with the checkpoint; when it fails, all of that is undone.
+  Result<> save_checkpoint(std::string_view follower, const Checkpoint& previous, const Checkpoint& next,
+                           Effect* effect, Result<>& answer) {
+    Result<Checkpoint> kept = finder_.checkpoint(follower);
+    if (!kept) return std::move(kept.error());
+    Result<std::optional<Placed>> found = finder_.locate(next.event);
+    if (!found) return std::move(found.error());
+    answer = decide_save(follower, *kept, previous, next, *found);
+    if (answer && effect != nullptr) {
+      if (Result<> done = carry_out(*effect, answer); !done) return done;
+    }
+    if (!answer) return {};
+    const detail::sqlite::Use save{save_checkpoint_};
+    return done(save->bind(1, follower).bind(2, signed_of(next.position)).bind(3, next.event).step());
+  }
+
  private:
+  Result<> carry_out(Effect& effect, Result<>& answer) {
+    const detail::sqlite::Database& file = connection_.database;
+    if (Result<> begun = connection_.check(file.run("SAVEPOINT omnibus_effect")); !begun) return begun;
+    answer = detail::guarded([&] { return effect(file.get()); });
+    if (!answer && file.run("ROLLBACK TO omnibus_effect") != SQLITE_OK) return connection_.problem();
+    return connection_.check(file.run("RELEASE omnibus_effect"));
+  }
+
   /// What `decide_append` asks. What it can't find out is `failure_`, and ends the transaction.
   struct Facts {
     Writer& writer;
@@ -291,7 +319,7 @@ class Writer {
   Connection connection_;
   Finder finder_{connection_};
   detail::sqlite::Statement begin_, commit_, known_, add_category_, add_stream_, set_stream_, add_event_, add_tag_,
-      tags_of_, drop_tag_, erase_, save_snapshot_, drop_snapshot_, drop_snapshots_;
+      tags_of_, drop_tag_, erase_, save_snapshot_, drop_snapshot_, drop_snapshots_, save_checkpoint_;
   std::int64_t head_ = 0;
   std::uint64_t log_pages_ = 0;
   std::vector<StreamRow> rows_;  ///< of the batch at hand, part by part
