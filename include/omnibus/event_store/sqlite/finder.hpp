@@ -49,14 +49,21 @@ class EventRow {
     event.type = row_.bytes(4);
     event.payload = row_.bytes(5);
     const std::string_view metadata = row_.bytes(7);
+    const std::int64_t time = row_.number(8);
+    if (!decode_tags(row_.bytes(6), tags_) || !is_headers_block(metadata) || !is_time(time)) return false;
     event.metadata = HeadersView{metadata};
-    event.time = Time{std::chrono::microseconds{row_.number(8)}};
-    if (!decode_tags(row_.bytes(6), tags_) || !is_headers_block(metadata)) return false;
     event.tags = tags_;
+    event.time = Time{std::chrono::microseconds{time}};
     return true;
   }
 
  private:
+  /// Whether so many microseconds are a Time, which counts finer.
+  static bool is_time(std::int64_t microseconds) noexcept {
+    constexpr auto most = std::chrono::floor<std::chrono::microseconds>(Time::max().time_since_epoch()).count();
+    return microseconds <= most && microseconds >= -most;
+  }
+
   detail::sqlite::Statement& row_;
   std::vector<std::string_view>& tags_;
 };
