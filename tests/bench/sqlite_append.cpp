@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // sqlite.append: events of 256 bytes, one a call, each call durable when it returns (synchronous=FULL), by one
-// caller and by 128 at once; and one by one with SQLite's own functions into the same tables, checking nothing.
+// caller and by 128 at once; and one by one with SQLite's own functions into the same tables, with the same
+// questions about id and stream (checked), which is what one caller alone is compared with, and with none (plain).
 // flush_us: what writing a page and flushing it to the same disk takes by itself.
 
 #include <fcntl.h>
@@ -65,7 +66,7 @@ void require(int code, int wanted) {
   if (code != wanted) throw std::runtime_error{"SQLite says " + std::string{sqlite3_errstr(code)}};
 }
 
-Figures one_by_one(const std::string& path, int events) {
+Figures one_by_one(const std::string& path, int events, bool checked) {
   { ob::SqliteEventStore tables{{.path = path}}; (void)ob::append(tables, "order-0", {}, {}).value(); }
   ob::detail::sqlite::Database database;
   require(database.open(path, std::chrono::seconds{1}), SQLITE_OK);
@@ -76,6 +77,13 @@ Figures one_by_one(const std::string& path, int events) {
   require(insert.prepare(database, "INSERT INTO omnibus_events(stream, version, category, id, fingerprint, time, type,"
                                    " tags, metadata, payload) VALUES(1, ?1, 1, ?2, ?3, 0, ?4, '', '', ?5)"),
           SQLITE_OK);
+  ob::detail::sqlite::Statement head, known, stream;
+  require(head.prepare(database, "SELECT max(position) FROM omnibus_events"), SQLITE_OK);
+  require(known.prepare(database, "SELECT fingerprint FROM omnibus_events WHERE id = ?1"), SQLITE_OK);
+  require(stream.prepare(database, "SELECT id, kind, (SELECT max(version) FROM omnibus_events WHERE stream = s.id)"
+                                   " FROM omnibus_streams s WHERE name = ?1"), SQLITE_OK);
+  require(database.run("INSERT INTO omnibus_streams(name, category, kind, first, deleted_until)"
+                       " VALUES(CAST('order-0' AS BLOB), 1, 1, 1, 0)"), SQLITE_OK);
   std::vector<double> took;
   const double cpu = bench::cpu_seconds();
   const bench::Stopwatch watch;
@@ -84,6 +92,14 @@ Figures one_by_one(const std::string& path, int events) {
     const bench::Stopwatch call;
     require(begin.step(), SQLITE_DONE);
     begin.reset();
+    if (checked) {
+      require(head.step(), SQLITE_ROW);
+      head.reset();
+      require(known.bind(1, id).step(), SQLITE_DONE);
+      known.reset();
+      require(stream.bind(1, "order-0").step(), SQLITE_ROW);
+      stream.reset();
+    }
     insert.bind(1, std::int64_t{number}).bind(2, id).bind(3, "0123456789abcdef").bind(4, "OrderPlaced").bind(5, payload);
     require(insert.step(), SQLITE_DONE);
     insert.reset();
@@ -121,18 +137,20 @@ double median(const std::vector<Figures>& runs, double Figures::*figure) {
 int main() {
   std::string folder = (std::filesystem::temp_directory_path() / "omnibus-bench.XXXXXX").string();
   if (::mkdtemp(folder.data()) == nullptr) return 1;
-  std::vector<Figures> many, one, plain;
+  std::vector<Figures> many, one, plain, checked;
   std::vector<double> flush;
   for (int i = 0; i < 5; ++i) {
     const std::string path = folder + "/" + std::to_string(i);
     flush.push_back(flush_us(path + ".page"));
-    plain.push_back(one_by_one(path + ".plain", 2'000));
+    plain.push_back(one_by_one(path + ".plain", 2'000, false));
+    checked.push_back(one_by_one(path + ".checked", 2'000, true));
     one.push_back(append(path + ".one", 1, 2'000));
     many.push_back(append(path + ".many", 128, 50'000));
   }
   std::filesystem::remove_all(folder);
   const double one_rate = median(one, &Figures::events_a_second), many_rate = median(many, &Figures::events_a_second);
   const double plain_rate = median(plain, &Figures::events_a_second);
+  const double checked_rate = median(checked, &Figures::events_a_second);
   bench::print("sqlite.append", {{"events_128", many_rate},
                                  {"p50_ms_128", median(many, &Figures::median_ms)},
                                  {"cpu_us_128", median(many, &Figures::cpu_us)},
@@ -142,7 +160,10 @@ int main() {
                                  {"events_plain", plain_rate},
                                  {"p50_ms_plain", median(plain, &Figures::median_ms)},
                                  {"cpu_us_plain", median(plain, &Figures::cpu_us)},
+                                 {"events_checked", checked_rate},
+                                 {"p50_ms_checked", median(checked, &Figures::median_ms)},
+                                 {"cpu_us_checked", median(checked, &Figures::cpu_us)},
                                  {"grouping", many_rate / plain_rate},
-                                 {"alone", one_rate / plain_rate},
+                                 {"alone", one_rate / checked_rate},
                                  {"flush_us", bench::median(flush)}});
 }
