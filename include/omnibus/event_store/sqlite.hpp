@@ -36,7 +36,7 @@ namespace omnibus {
 /// those of several processes, so that positions have no gaps and none becomes visible late.
 /// What was erased is overwritten in the file; the log keeps it until it comes round.
 /// Thread safety: shared objects are safe, and so are several processes. A fork must not use a store of its parent.
-/// Blocking: writes until the disk has them, and now and then as long as it takes to move 16 MiB of log into the file;
+/// Blocking: writes until the disk has them, and now and then as long as it takes to move 4 MiB of log into the file;
 /// reads never for a writer. A read that another program leaves open
 /// keeps the log from beginning anew: `log_bytes` grows then.
 /// Errors of every call, beside those of EventStore: unavailable, when the file is locked for too long, the disk
@@ -156,7 +156,7 @@ class SqliteEventStore {
   }
 
   /// Bytes of the log beside the file, as the last write of this store has left it. It is moved into the file each
-  /// 16 MiB; much more means that someone reads for very long, and holds up nothing but the disk.
+  /// 4 MiB; much more means that someone reads for very long, and holds up nothing but the disk.
   std::uint64_t log_bytes() const noexcept { return log_pages_.load() * page_bytes_.load(); }
 
  private:
@@ -165,7 +165,7 @@ class SqliteEventStore {
 
   static constexpr std::size_t largest = 256u << 20;
   static constexpr std::size_t idle_readers = 8;
-  static constexpr std::uint64_t pages_a_checkpoint = 4096;
+  static constexpr std::uint64_t pages_a_checkpoint = 1024;
 
   /// What a caller wants in the transaction.
   struct Request {
