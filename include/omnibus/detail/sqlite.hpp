@@ -3,11 +3,13 @@
 
 #include <sqlite3.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 
 // SQLite's handles with owners. Codes are SQLite's own, extended ones.
 
@@ -23,27 +25,50 @@ struct FinalizeStatement {
 /// An open file. Thread safety: one thread at a time.
 class Database {
  public:
-  /// Opens or makes the file. Returns SQLITE_OK, or why not. Waits for other processes for `busy_ms`.
-  int open(const std::string& path, int busy_ms) {
+  using Milliseconds = std::chrono::milliseconds;
+
+  Database() = default;
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  /// Opens or makes the file. Returns SQLITE_OK, or why not. Waits for other processes for `patience`.
+  int open(const std::string& path, Milliseconds patience) {
     sqlite3* opened = nullptr;
     const int code = sqlite3_open_v2(path.c_str(), &opened,
                                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
     database_.reset(opened);
     if (code != SQLITE_OK || opened == nullptr) return code;
     sqlite3_extended_result_codes(opened, 1);
-    sqlite3_busy_timeout(opened, busy_ms);
+    patience_ = patience;
+    sqlite3_busy_handler(opened, &Database::wait, this);
     return SQLITE_OK;
   }
+  /// How long to wait for other processes from now on.
+  void be_patient_for(Milliseconds patience) noexcept { patience_ = patience; }
   void close() noexcept { database_.reset(); }
   bool is_open() const noexcept { return database_ != nullptr; }
 
   /// Runs statements that return nothing.
-  int run(const char* sql) noexcept { return sqlite3_exec(database_.get(), sql, nullptr, nullptr, nullptr); }
+  int run(const char* sql) const noexcept { return sqlite3_exec(database_.get(), sql, nullptr, nullptr, nullptr); }
   /// What SQLite says of the last failure.
   std::string problem() const { return database_ ? sqlite3_errmsg(database_.get()) : "out of memory"; }
   sqlite3* get() const noexcept { return database_.get(); }
 
  private:
+  /// SQLite's own handler waits longer and longer, up to 100 ms: one process then finds the lock taken again and
+  /// again by another that writes all the time.
+  static int wait(void* self, int tries) {
+    auto& database = *static_cast<Database*>(self);
+    if (tries == 0) database.waited_ = {};
+    if (database.waited_ >= database.patience_) return 0;
+    const auto before = std::chrono::steady_clock::now();
+    std::this_thread::sleep_for(std::chrono::microseconds{100});
+    database.waited_ += std::chrono::steady_clock::now() - before;
+    return 1;
+  }
+
+  Milliseconds patience_{};
+  std::chrono::nanoseconds waited_{};  ///< by the call at hand, apart from what it does
   std::unique_ptr<sqlite3, CloseDatabase> database_;
 };
 
@@ -73,6 +98,9 @@ class Statement {
   int step() noexcept { return sqlite3_step(statement_.get()); }
   void reset() noexcept { sqlite3_reset(statement_.get()); }
 
+  bool is_null(int column) const noexcept {
+    return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
+  }
   std::int64_t number(int column) const noexcept { return sqlite3_column_int64(statement_.get(), column); }
   std::string_view bytes(int column) const noexcept {
     const void* data = sqlite3_column_blob(statement_.get(), column);

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <utility>
 
-#include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/sqlite.hpp>
+#include <omnibus/detail/sqlite_errors.hpp>
 #include <omnibus/error.hpp>
 #include <omnibus/result.hpp>
 #include <omnibus/time.hpp>
@@ -66,7 +66,7 @@ class File {
   Statement& operator[](std::size_t index) noexcept { return statements_[index]; }
   Result<> run(const char* sql) { return check(database_.run(sql)); }
   /// What is wrong since the last step.
-  Error problem() const { return problem(sqlite3_extended_errcode(database_.get())); }
+  Error problem() const { return sqlite::problem(database_, path_); }
   /// How many rows the last step has changed.
   int changes() const noexcept { return sqlite3_changes(database_.get()); }
   sqlite3* connection() const noexcept { return database_.get(); }
@@ -79,9 +79,8 @@ class File {
  private:
   Result<> open() {
     if (database_.is_open()) return {};
-    const auto busy = std::chrono::duration_cast<std::chrono::milliseconds>(busy_timeout_);
-    Result<> opened = check(database_.open(
-        path_, static_cast<int>(smaller<std::int64_t>(busy.count(), std::int64_t{INT32_MAX}))));
+    Result<> opened = check(
+        database_.open(path_, std::chrono::duration_cast<std::chrono::milliseconds>(busy_timeout_)));
     if (opened) opened = run("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL");
     if (opened) opened = make_tables();
     for (std::size_t i = 0; opened && i < Statements; ++i) {
@@ -119,25 +118,7 @@ class File {
 
   Result<> check(int code) const {
     if (code == SQLITE_OK) return {};
-    return problem(code);
-  }
-  Error problem(int code) const {
-    std::string why = database_.problem();
-    why.append(" (").append(sqlite3_errstr(code)).append(")");
-    return Error::make(errc_of(code), "use " + path_, std::move(why));
-  }
-  static Errc errc_of(int code) noexcept {
-    switch (code & 0xff) {
-      case SQLITE_READONLY:
-      case SQLITE_PERM:
-      case SQLITE_AUTH: return Errc::access_denied;
-      case SQLITE_NOTADB:
-      case SQLITE_CORRUPT:
-      case SQLITE_ERROR:
-      case SQLITE_SCHEMA: return Errc::topology_mismatch;
-      case SQLITE_MISUSE: return Errc::internal;
-      default: return Errc::unavailable;
-    }
+    return sqlite::problem(database_, path_, code);
   }
 
   const std::string path_;

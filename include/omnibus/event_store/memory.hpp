@@ -21,6 +21,7 @@
 #include <vector>
 
 #include <omnibus/clock.hpp>
+#include <omnibus/event_store/checkpoint.hpp>
 #include <omnibus/event_store/decide.hpp>
 #include <omnibus/event_store/store.hpp>
 
@@ -42,7 +43,8 @@ struct MemoryEventStoreOptions {
 /// of a stream, a category or by tags cost what they look at, not what the store holds.
 class MemoryEventStore {
  public:
-  static constexpr EventStoreCapabilities capabilities{.name = "memory", .conditions = true, .snapshots = true};
+  static constexpr EventStoreCapabilities capabilities{
+      .name = "memory", .conditions = true, .snapshots = true, .checkpoints = true};
 
   explicit MemoryEventStore(MemoryEventStoreOptions options = {})
       : max_bytes_{options.max_bytes},
@@ -135,6 +137,21 @@ class MemoryEventStore {
     const auto kept = found->second.snapshots.find(schema);
     if (kept != found->second.snapshots.end()) found->second.snapshots.erase(kept);
     return {};
+  }
+
+  Result<Checkpoint> load_checkpoint(std::string_view follower) {
+    std::lock_guard lock{mutex_};
+    const auto kept = checkpoints_.find(follower);
+    return kept == checkpoints_.end() ? Checkpoint{} : kept->second;
+  }
+  Result<> save_checkpoint(std::string_view follower, const Checkpoint& previous, const Checkpoint& next) {
+    std::lock_guard lock{mutex_};
+    const auto id = ids_.find(next.event);
+    const auto found = id == ids_.end() ? std::nullopt : std::optional{id->second.placed};
+    Checkpoint& kept = checkpoints_[std::string{follower}];
+    Result<> decided = event_store::decide_save(follower, kept, previous, next, found);
+    if (decided) kept = next;
+    return decided;
   }
 
   /// Bytes of the events that it keeps.
@@ -361,9 +378,11 @@ class MemoryEventStore {
   Named<Positions> categories_;
   Named<Positions> tags_;
   Named<event_store::KnownEvent> ids_;  ///< never shrinks
+  Named<Checkpoint> checkpoints_;
   std::size_t bytes_ = 0;
 };
 
-static_assert(ConditionalEventStore<MemoryEventStore> && SnapshotStore<MemoryEventStore>);
+static_assert(ConditionalEventStore<MemoryEventStore> && SnapshotStore<MemoryEventStore> &&
+              CheckpointStore<MemoryEventStore>);
 
 }  // namespace omnibus

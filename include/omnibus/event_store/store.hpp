@@ -29,6 +29,7 @@ struct EventStoreCapabilities {
   bool shared = false;           ///< several processes can use one store
   bool conditions = false;       ///< appends can rest on a query: `append_if`
   bool snapshots = false;        ///< it keeps snapshots: `save_snapshot`, `load_snapshot`
+  bool checkpoints = false;      ///< it keeps checkpoints of followers: `save_checkpoint`, `load_checkpoint`
 };
 
 /// What a stream has to be like for an append.

@@ -48,6 +48,7 @@ class EventStoreSuite {
     event_store::read_cases(run);
     event_store::order_cases(run);
     event_store::follower_cases(run);
+    if constexpr (CheckpointStore<Store>) event_store::checkpoint_cases(run);
     event_store::erasure_cases(run);
     if constexpr (SnapshotStore<Store>) event_store::snapshot_cases(run);
     if constexpr (ConditionalEventStore<Store>) event_store::condition_cases(run);
@@ -71,7 +72,7 @@ class EventStoreSuite {
 //    codecs decide that.
 // D  A bound on how long a writer that never commits stalls a reader: of stores with open transactions.
 // E  Acknowledgements, redelivery, selectors of consumers, back-pressure, refused names, members that share,
-//    parking, checkpoints saved and loaded, leadership: of followers and their checkpoints, not of stores.
+//    parking, leadership: of followers, not of stores.
 // F  A snapshot that cannot be decoded: of whoever loads aggregates, as only that one decodes it.
 // G  Erased keys and their placeholders: of a codec that encrypts. Backup and restore: of a store's manual.
 // H  Evolution of events: of codecs and aggregates; to a store a payload is bytes.

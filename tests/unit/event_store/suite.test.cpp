@@ -62,6 +62,11 @@ struct Plain {
     return store.drop_snapshot(stream, schema);
   }
 
+  virtual Result<Checkpoint> load_checkpoint(std::string_view follower) { return store.load_checkpoint(follower); }
+  virtual Result<> save_checkpoint(std::string_view follower, const Checkpoint& previous, const Checkpoint& next) {
+    return store.save_checkpoint(follower, previous, next);
+  }
+
   MemoryEventStore store;
 };
 
@@ -372,6 +377,24 @@ struct ConditionsOnOneTag : Plain {
   }
 };
 
+struct LastCheckpointWins : Plain {
+  Result<> save_checkpoint(std::string_view follower, const Checkpoint&, const Checkpoint& next) override {
+    return Plain::save_checkpoint(follower, store.load_checkpoint(follower).value(), next);
+  }
+};
+struct OneCheckpoint : Plain {
+  Result<> save_checkpoint(std::string_view, const Checkpoint& previous, const Checkpoint& next) override {
+    return Plain::save_checkpoint("", previous, next);
+  }
+  Result<Checkpoint> load_checkpoint(std::string_view) override { return Plain::load_checkpoint(""); }
+};
+struct CheckpointsOfPositions : Plain {
+  Result<> save_checkpoint(std::string_view follower, const Checkpoint& previous, const Checkpoint& next) override {
+    Result<> saved = Plain::save_checkpoint(follower, previous, next);
+    return saved || saved.error().code == Errc::conflict ? saved : Result<>{};
+  }
+};
+
 /// A store that can be opened twice on the same data: by way of a memory store that outlives it.
 struct Opened {
   static constexpr EventStoreCapabilities capabilities{.name = "opened", .durable = true, .shared = true};
@@ -413,6 +436,13 @@ std::string verdict_of_opened(OpenAgain&& open_again) {
 }
 
 }  // namespace
+
+TEST_CASE("the suite finds stores whose checkpoints are not what they should be") {
+  CHECK(complains<LastCheckpointWins>("E8"));
+  CHECK(complains<LastCheckpointWins>("E10"));
+  CHECK(complains<OneCheckpoint>("E8"));
+  CHECK(complains<CheckpointsOfPositions>("E9"));
+}
 
 TEST_CASE("the suite finds stores that expect something else than they are told") {
   CHECK(complains<Appends<NoneIsAny>>("A1"));

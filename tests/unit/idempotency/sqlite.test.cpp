@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "unit/sqlite_tools.hpp"
 #include "unit/tools.hpp"
 
 using namespace omnibus;
@@ -29,40 +30,6 @@ namespace {
 
 constexpr detail::Hash128 payload{1, 2};
 IdempotencyKey key_of(std::string_view key) { return {"billing", "orders", key}; }
-
-/// A folder that goes with the test.
-class Folder {
- public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "omnibus-keys.XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::string file(const std::string& name = "keys.db") const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
-};
-
-/// Another program's view of a file.
-class Raw {
- public:
-  explicit Raw(const std::string& path) { REQUIRE(database_.open(path, 5000) == SQLITE_OK); }
-  int run(const std::string& sql) { return database_.run(sql.c_str()); }
-  std::int64_t number(std::string_view sql) {
-    detail::sqlite::Statement statement;
-    REQUIRE(statement.prepare(database_, sql) == SQLITE_OK);
-    REQUIRE(statement.step() == SQLITE_ROW);
-    return statement.number(0);
-  }
-
- private:
-  detail::sqlite::Database database_;
-};
 
 Claim claim(SqliteKeyStore& store, std::string_view key, Duration lease = 1min) {
   return store.claim(key_of(key), payload, lease).value();
@@ -80,7 +47,7 @@ void expect_refused(const std::string& path, Errc code) {
 }  // namespace
 
 TEST_CASE("sqlite: the store passes the suite") {
-  const Folder folder;
+  const TemporaryFolder folder;
   VirtualClock clock;
   int files = 0;
   KeyStoreSuite suite{[&] {
@@ -92,7 +59,7 @@ TEST_CASE("sqlite: the store passes the suite") {
 }
 
 TEST_CASE("sqlite: keys outlive the store that wrote them, and stores share a file") {
-  const Folder folder;
+  const TemporaryFolder folder;
   {
     SqliteKeyStore store{{.path = folder.file()}};
     const Claim done = claim(store, "done");
@@ -110,7 +77,7 @@ TEST_CASE("sqlite: keys outlive the store that wrote them, and stores share a fi
 }
 
 TEST_CASE("sqlite: many threads of several stores on one file claim each key once") {
-  const Folder folder;
+  const TemporaryFolder folder;
   SqliteKeyStore stores[2]{SqliteKeyStore{{.path = folder.file(), .busy_timeout = 20s}},
                            SqliteKeyStore{{.path = folder.file(), .busy_timeout = 20s}}};
   std::atomic<int> won{0}, completed{0}, answered{0};
@@ -135,7 +102,7 @@ TEST_CASE("sqlite: many threads of several stores on one file claim each key onc
 }
 
 TEST_CASE("sqlite: effects are written with the completion, or not at all") {
-  const Folder folder;
+  const TemporaryFolder folder;
   Raw raw{folder.file()};
   REQUIRE(raw.run("CREATE TABLE charges(id TEXT)") == SQLITE_OK);
   SqliteKeyStore store{{.path = folder.file()}};
@@ -168,7 +135,7 @@ TEST_CASE("sqlite: effects are written with the completion, or not at all") {
 }
 
 TEST_CASE("sqlite: what a handler writes with its completion is written once and with it, or not at all") {
-  const Folder folder;
+  const TemporaryFolder folder;
   Raw raw{folder.file()};
   REQUIRE(raw.run("PRAGMA journal_mode=WAL; CREATE TABLE charges(id TEXT)") == SQLITE_OK);
   const auto charges = [&] { return raw.number("SELECT count(*) FROM charges"); };
@@ -241,7 +208,7 @@ TEST_CASE("sqlite: what a handler writes with its completion is written once and
 }
 
 TEST_CASE("sqlite: completed keys are remembered as long as they are to be, and then forgotten") {
-  const Folder folder;
+  const TemporaryFolder folder;
   VirtualClock clock;
   SqliteKeyStore store{{.path = folder.file(), .keep = 1h, .clock = &clock}};
   for (int i = 0; i < 10; ++i) {
@@ -257,7 +224,7 @@ TEST_CASE("sqlite: completed keys are remembered as long as they are to be, and 
 }
 
 TEST_CASE("sqlite: a clock that is set back ends no lease early and makes none longer") {
-  const Folder folder;
+  const TemporaryFolder folder;
   struct Wall final : Clock {
     std::atomic<int> seconds{10'000};
     Instant now() const noexcept override { return Instant{}; }
@@ -275,7 +242,7 @@ TEST_CASE("sqlite: a clock that is set back ends no lease early and makes none l
 }
 
 TEST_CASE("sqlite: a file that cannot be used is refused with its name and why, and nothing is done") {
-  const Folder folder;
+  const TemporaryFolder folder;
   expect_refused(folder.file("no folder/keys.db"), Errc::unavailable);
   std::ofstream{folder.file("text")} << std::string(5000, 'x');
   expect_refused(folder.file("text"), Errc::topology_mismatch);
@@ -297,7 +264,7 @@ TEST_CASE("sqlite: a file that cannot be used is refused with its name and why, 
 }
 
 TEST_CASE("sqlite: while another process writes for too long the store is unavailable, and goes on afterwards") {
-  const Folder folder;
+  const TemporaryFolder folder;
   SqliteKeyStore store{{.path = folder.file(), .busy_timeout = 10ms}};
   const Claim mine = claim(store, "1");
   Raw raw{folder.file()};
@@ -313,7 +280,7 @@ TEST_CASE("sqlite: while another process writes for too long the store is unavai
 }
 
 TEST_CASE("sqlite: on a full disk nothing is done, and what was done stays") {
-  const Folder folder;
+  const TemporaryFolder folder;
   SqliteKeyStore store{{.path = folder.file()}};
   const Claim first = claim(store, "first");
   CHECK(store.complete(key_of("first"), first));
@@ -344,7 +311,7 @@ TEST_CASE("sqlite: on a full disk nothing is done, and what was done stays") {
 }
 
 TEST_CASE("sqlite: behind idempotent a message is handled once, whatever its duplicates") {
-  const Folder folder;
+  const TemporaryFolder folder;
   SqliteKeyStore store{{.path = folder.file()}};
   FakeContext context;
   int calls = 0;

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include <omnibus/event_store/checkpoint.hpp>
 #include <omnibus/event_store/suite/appends.hpp>
 #include <omnibus/event_store/suite/run.hpp>
 
@@ -211,6 +212,64 @@ void follower_cases(SuiteRun<Make>& run) {
     auto other = run.make();
     (void)Run::append(*other, "s-1", "a c");
     run.expect(Run::position(*other, "b") != place, "E7: an event is located in a store that never had it");
+  }
+}
+
+/// E: checkpoints, where the store keeps them.
+template <class Make>
+void checkpoint_cases(SuiteRun<Make>& run) {
+  using Run = SuiteRun<Make>;
+  const auto load = [](auto& store, std::string_view follower) {
+    const Result<Checkpoint> loaded = store.load_checkpoint(follower);
+    return loaded ? std::to_string(loaded->position) + " " + loaded->event : std::string{"failed"};
+  };
+  {  // E8: one after the other, each follower for itself
+    auto store = run.make();
+    (void)Run::append(*store, "s-1", "a b c");
+    const Checkpoint none{}, a{Run::position(*store, "a"), "a"}, b{Run::position(*store, "b"), "b"};
+    const std::string bytes("\0\xff", 2);
+    run.expect_is(load(*store, "view"), "0 ", "E8: where none was saved");
+    run.expect_is(Run::words(store->save_checkpoint("view", none, b)), "ok", "E8: the first");
+    run.expect_is(load(*store, "view"), std::to_string(b.position) + " b", "E8: the first");
+    run.expect_is(load(*store, "vie"), "0 ", "E8: of another follower");
+    run.expect_is(Run::words(store->save_checkpoint(bytes, none, a)), "ok", "E8: of a follower with a strange name");
+    run.expect_is(Run::words(store->save_checkpoint("view", none, a)), "conflict", "E8: another one was first");
+    run.expect_is(load(*store, "view"), std::to_string(b.position) + " b", "E8: after a conflict");
+    run.expect_is(Run::words(store->save_checkpoint("view", b, a)), "ok", "E8: back to an earlier one");
+    run.expect_is(Run::words(store->save_checkpoint("view", a, none)), "ok", "E8: back to the beginning");
+    run.expect_is(load(*store, "view"), "0 ", "E8: back to the beginning");
+  }
+  {  // E9: at an event that is not there, or stands elsewhere
+    auto store = run.make();
+    (void)Run::append(*store, "s-1", "a b");
+    const std::uint64_t place = Run::position(*store, "b");
+    run.expect_is(Run::words(store->save_checkpoint("view", {}, {place, "c"})), "position_lost", "E9: of no event");
+    run.expect_is(Run::words(store->save_checkpoint("view", {}, {place, "a"})), "position_lost", "E9: of another event");
+    run.expect_is(load(*store, "view"), "0 ", "E9: after what was refused");
+    (void)store->tombstone("s-1", ExpectedVersion::any());
+    run.expect_is(Run::words(store->save_checkpoint("view", {}, {place, "b"})), "ok", "E9: of an erased event");
+  }
+  {  // E10: of those who save after the same one, one wins
+    auto store = run.make();
+    (void)Run::append(*store, "s-1", "a b");
+    const Checkpoint a{Run::position(*store, "a"), "a"}, b{Run::position(*store, "b"), "b"};
+    std::atomic<std::size_t> won{0}, lost{0};
+    at_once(4, [&](std::size_t thread) {
+      const std::string answer = Run::words(store->save_checkpoint("view", {}, thread % 2 == 0 ? a : b));
+      won += answer == "ok" ? 1 : 0;
+      lost += answer == "conflict" ? 1 : 0;
+    });
+    run.expect(won == 1 && lost == 3, "E10: more than one has saved after the same checkpoint");
+  }
+  if constexpr (Run::Store::capabilities.durable) {  // E11: opened again, it is there
+    if (!run.can_open_again()) return;
+    auto store = run.make();
+    (void)Run::append(*store, "s-1", "a");
+    const Checkpoint a{Run::position(*store, "a"), "a"};
+    (void)store->save_checkpoint("view", {}, a);
+    store = {};
+    store = run.again();
+    run.expect_is(load(*store, "view"), std::to_string(a.position) + " a", "E11: opened again");
   }
 }
 

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include <omnibus/detail/sqlite.hpp>
+#include <omnibus/error.hpp>
+
+// What is wrong with an SQLite file, in the words of omnibus.
+
+namespace omnibus::detail::sqlite {
+
+/// What a code of SQLite's means to who uses a file.
+inline Errc errc_of(int code) noexcept {
+  switch (code & 0xff) {
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH: return Errc::access_denied;
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+    case SQLITE_ERROR:
+    case SQLITE_SCHEMA: return Errc::topology_mismatch;
+    case SQLITE_MISUSE: return Errc::internal;
+    default: return Errc::unavailable;
+  }
+}
+
+/// The error for a call that has returned this code.
+inline Error problem(const Database& database, const std::string& path, int code) {
+  std::string why = database.problem();
+  why.append(" (").append(sqlite3_errstr(code)).append(")");
+  return Error::make(errc_of(code), "use " + path, std::move(why));
+}
+/// The error for the call that has failed last.
+inline Error problem(const Database& database, const std::string& path) {
+  return problem(database, path, sqlite3_extended_errcode(database.get()));
+}
+
+}  // namespace omnibus::detail::sqlite

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+#include <omnibus/event_store/projection.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <omnibus/event_store/memory.hpp>
+
+#include "catch.hpp"
+#include "unit/tools.hpp"
+
+using namespace omnibus;
+using namespace omnibus::unit;
+
+namespace {
+
+void add(MemoryEventStore& store, std::string_view stream, std::string_view id, std::string_view type = "t") {
+  const NewEvent event{id, type, "p"};
+  REQUIRE(append(store, stream, ExpectedVersion::any(), {&event, 1}));
+}
+
+/// The ids that it was given, and what it is to do.
+struct View {
+  std::string ids;
+  std::string fails_at;
+  bool throws = false;
+  Result<> operator()(const StoredEvent& event) {
+    if (event.id == fails_at) {
+      if (throws) throw std::runtime_error{"thrown"};
+      return permanent("no such product");
+    }
+    ids += event.id;
+    return {};
+  }
+};
+auto into(View& view) {
+  return [&view](const StoredEvent& event) { return view(event); };
+}
+
+/// A memory store that can come to be another one.
+struct Exchanged {
+  static constexpr EventStoreCapabilities capabilities = MemoryEventStore::capabilities;
+  using Parts = std::span<const StreamAppend>;
+  Result<Appended> append(Parts batch) { return store->append(batch); }
+  Result<StreamRead> read_stream(std::string_view name, const ReadRange& range, EventPage& page) {
+    return store->read_stream(name, range, page);
+  }
+  Result<StoreRead> read_category(std::string_view name, const EventQuery& query, const ReadRange& range,
+                                  EventPage& page) {
+    return store->read_category(name, query, range, page);
+  }
+  Result<StoreRead> read_all(const EventQuery& query, const ReadRange& range, EventPage& page) {
+    return store->read_all(query, range, page);
+  }
+  Result<std::optional<Placed>> locate(std::string_view id) { return store->locate(id); }
+  Result<> truncate(std::string_view stream, std::uint64_t before) { return store->truncate(stream, before); }
+  Result<> soft_delete(std::string_view stream, ExpectedVersion expected) { return store->soft_delete(stream, expected); }
+  Result<> tombstone(std::string_view stream, ExpectedVersion expected) { return store->tombstone(stream, expected); }
+  bool wait_beyond(std::uint64_t position, Instant until) { return store->wait_beyond(position, until); }
+  Result<Checkpoint> load_checkpoint(std::string_view) { return checkpoint; }
+  Result<> save_checkpoint(std::string_view, const Checkpoint&, const Checkpoint& next) {
+    checkpoint = next;
+    return {};
+  }
+  MemoryEventStore* store;
+  Checkpoint checkpoint{};
+};
+
+}  // namespace
+
+TEST_CASE("a projection handles what is there and what comes, each event once and in order") {
+  MemoryEventStore store;
+  View view;
+  Projection projection{store, {.name = "view", .page = 2}, into(view)};
+  CHECK(projection.catch_up());
+  for (const char* id : {"a", "b", "c", "d", "e"}) add(store, id == std::string_view{"c"} ? "t-1" : "s-1", id);
+  CHECK(projection.step().value());
+  CHECK(view.ids == "ab");
+  CHECK(projection.progress().position == 2);
+  CHECK(projection.progress().head == 5);
+  CHECK(projection.catch_up());
+  add(store, "s-1", "f");
+  CHECK(projection.catch_up());
+  CHECK(view.ids == "abcdef");
+  CHECK(projection.progress().handled == 6);
+
+  View later, other, some;
+  CHECK(Projection{store, {.name = "view"}, into(later)}.catch_up());
+  CHECK(later.ids == "");  // it goes on where the other one is
+  CHECK(Projection{store, {.name = "new"}, into(other)}.catch_up());
+  CHECK(other.ids == "abcdef");
+  CHECK(Projection{store, {.name = "some", .category = "t"}, into(some)}.catch_up());
+  CHECK(some.ids == "c");
+}
+
+TEST_CASE("a projection follows until it is to end, without a seam between what was there and what comes") {
+  MemoryEventStore store;
+  std::atomic<std::size_t> handled{0};
+  constexpr std::size_t events = 2000;
+  std::thread writer{[&] {
+    for (std::size_t i = 0; i < events; ++i) {
+      const std::string id = std::to_string(i);
+      const NewEvent event{id, "t", "p"};
+      (void)append(store, "s-1", ExpectedVersion::any(), {&event, 1});
+    }
+  }};
+  std::string wrong;
+  Projection projection{store, {.name = "view", .page = 7}, [&](const StoredEvent& event) -> Result<> {
+                          if (event.id != std::to_string(handled)) wrong = event.id;
+                          ++handled;
+                          return {};
+                        }};
+  const Instant end = std::chrono::steady_clock::now() + patience;
+  while (handled < events && std::chrono::steady_clock::now() < end) {
+    CHECK(projection.follow(std::chrono::steady_clock::now() + 5ms));
+  }
+  writer.join();
+  CHECK(handled == events);
+  CHECK(wrong == "");
+}
+
+TEST_CASE("an event that fails stops a projection in front of it, and what was before it is done once") {
+  MemoryEventStore store;
+  for (const char* id : {"a", "b", "c", "d"}) add(store, "s-1", id);
+  for (const bool throws : {false, true}) {
+    View view{"", "c", throws};
+    Projection projection{store, {.name = throws ? "one" : "other"}, into(view)};
+    for (int i = 0; i < 3; ++i) {
+      const Result<> failed = projection.catch_up();
+      REQUIRE_FALSE(failed);
+      CHECK(failed.error().message().find("event c of stream s-1, position 3") != std::string::npos);
+      CHECK(view.ids == "ab");
+    }
+    view.fails_at.clear();
+    CHECK(projection.catch_up());
+    CHECK(view.ids == "abcd");
+  }
+}
+
+TEST_CASE("two projections of one name do not both go on") {
+  MemoryEventStore store;
+  for (const char* id : {"a", "b"}) add(store, "s-1", id);
+  View first, second;
+  Projection one{store, {.name = "view", .page = 1}, into(first)}, other{store, {.name = "view", .page = 1}, into(second)};
+  CHECK(one.step());
+  CHECK(other.step());  // goes on behind it
+  CHECK(one.step().error().code == Errc::conflict);
+  CHECK(second.ids == "b");
+}
+
+TEST_CASE("a projection notices a store that has lost its last events, also when it has others in their place") {
+  MemoryEventStore whole, shorter, refilled;
+  for (const char* id : {"a", "b", "c"}) add(whole, "s-1", id);
+  for (MemoryEventStore* each : {&shorter, &refilled}) {
+    add(*each, "s-1", "a");
+    add(*each, "s-1", "b");
+  }
+  for (const char* id : {"x", "y", "z"}) add(refilled, "s-1", id);
+  for (MemoryEventStore* lost : {&shorter, &refilled}) {
+    Exchanged store{&whole};
+    View view, again;
+    CHECK(Projection{store, {.name = "view"}, into(view)}.catch_up());
+    store.store = lost;
+    const Result<> noticed = Projection{store, {.name = "view"}, into(again)}.catch_up();
+    REQUIRE_FALSE(noticed);
+    INFO(noticed.error().message());
+    CHECK(noticed.error().code == Errc::position_lost);
+    CHECK(again.ids == "");
+  }
+  Exchanged store{&whole};
+  View view;
+  Projection running{store, {.name = "view"}, into(view)};
+  CHECK(running.catch_up());
+  store.store = &shorter;
+  CHECK(running.catch_up().error().code == Errc::position_lost);
+}
+
+TEST_CASE("options of a projection that can never work are refused by name") {
+  MemoryEventStore store;
+  View view;
+  CHECK(throws_saying<std::invalid_argument>([&] { Projection none{store, {}, into(view)}; }, "name"));
+  CHECK(throws_saying<std::invalid_argument>([&] { Projection none{store, {.name = "a", .page = 0}, into(view)}; },
+                                             "page"));
+}
