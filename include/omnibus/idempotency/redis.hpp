@@ -43,6 +43,7 @@ struct RedisKeyStoreOptions {
   std::shared_ptr<const redis::Security> tls = {};
   std::string prefix = "omnibus:keys";         ///< of the names of its keys there, in braces
   Duration keep = std::chrono::hours{24};      ///< how long a completed key is remembered
+  std::size_t max_result = detail::usual_max_result;  ///< bytes that a completion may leave; 1 MiB at most
   Duration timeout = std::chrono::seconds{5};  ///< of connecting, and of an answer
 };
 
@@ -66,6 +67,7 @@ class RedisKeyStore {
       if (!good) throw std::invalid_argument{std::string{"omnibus: RedisKeyStore: "} + what};
     };
     require(options_.keep > Duration::zero(), "keep must be positive");
+    require(options_.max_result <= detail::most_max_result, "max_result must be at most 1 MiB");
     require(options_.timeout > Duration::zero(), "timeout must be positive");
     require(options_.prefix.find_first_of("{}") == std::string::npos, "prefix must have no braces");
     connect_.timeout = options_.timeout;
@@ -76,14 +78,18 @@ class RedisKeyStore {
 
   Result<Claim> claim(const IdempotencyKey& key, const detail::Hash128& fingerprint, Duration lease) {
     Request request{'c', &key, milliseconds(lease)};
-    std::memcpy(request.fingerprint, &fingerprint, sizeof request.fingerprint);
+    request.kept = {reinterpret_cast<const char*>(&fingerprint), sizeof fingerprint};
     request.claim.lease = lease;
     if (Result<> done = carry_out(request); !done) return std::move(done.error());
     return request.claim;
   }
-  Result<> complete(const IdempotencyKey& key, const Claim& claim) {
+  Result<> complete(const IdempotencyKey& key, const Claim& claim, std::string_view result = {}) {
+    if (result.size() > options_.max_result) {
+      return detail::result_too_large(result.size(), options_.max_result);
+    }
     Request request{'d', &key, milliseconds(options_.keep)};
     request.claim = claim;
+    request.kept = result;
     return carry_out(request);
   }
   Result<> release(const IdempotencyKey& key, const Claim& claim) {
@@ -91,6 +97,7 @@ class RedisKeyStore {
     request.claim = claim;
     return carry_out(request);
   }
+  std::size_t max_result() const noexcept { return options_.max_result; }
 
   /// What went wrong last, or what the server's word is worth.
   Health health() const {
@@ -103,7 +110,7 @@ class RedisKeyStore {
     char asked;
     const IdempotencyKey* key;
     std::int64_t ms;
-    char fingerprint[16]{};
+    std::string_view kept{};  ///< of a claim: the fingerprint; of a completion: the result
     Claim claim{};
     Result<> result{};
     bool written = false;
@@ -231,7 +238,7 @@ class RedisKeyStore {
       if (part.index % 2 == 0) {
         state_ = part.number;
       } else {
-        answered(request, state_, part.number);
+        answered(request, state_, part);
       }
     }
     void complete() noexcept override { ++next_; }
@@ -250,7 +257,7 @@ class RedisKeyStore {
       }
     }
 
-    static void answered(Request& request, std::int64_t state, std::int64_t number) noexcept {
+    static void answered(Request& request, std::int64_t state, const redis::Part& part) noexcept {
       request.answered = true;
       if (request.asked != 'c') {
         const bool completes = request.asked == 'd' || request.asked == 'D';
@@ -259,10 +266,12 @@ class RedisKeyStore {
       }
       request.claim.state = static_cast<Claim::State>(state);
       if (request.claim.state == Claim::State::acquired) {
-        request.claim.fence = static_cast<std::uint64_t>(number);
+        request.claim.fence = static_cast<std::uint64_t>(part.number);
+      } else if (request.claim.state == Claim::State::completed) {
+        request.claim.result = part.text;
       } else {
         // 0: the lease ends in this very millisecond.
-        request.claim.lease = std::chrono::milliseconds{detail::larger<std::int64_t>(number, 1)};
+        request.claim.lease = std::chrono::milliseconds{detail::larger<std::int64_t>(part.number, 1)};
       }
     }
 
@@ -308,8 +317,7 @@ class RedisKeyStore {
       Request& each = *batch[i];
       each.written = true;
       if (each.asked == 'c') each.claim.handle = ++last_token_;
-      append_asked(out, each.asked, each.ms, each.claim.handle,
-                   {each.fingerprint, each.asked == 'c' ? sizeof each.fingerprint : 0});
+      append_asked(out, each.asked, each.ms, each.claim.handle, each.kept);
     }
   }
 
@@ -323,13 +331,13 @@ class RedisKeyStore {
     redis::append_argument(out, "{" + options_.prefix + "}:fence");
   }
   static void append_asked(std::string& out, char asked, std::int64_t ms, std::uint64_t token,
-                           std::string_view fingerprint) {
+                           std::string_view kept) {
     char bytes[sizeof token];
     std::memcpy(bytes, &token, sizeof token);
     redis::append_argument(out, std::string_view{&asked, 1});
     redis::append_argument(out, ms);
     redis::append_argument(out, std::string_view{bytes, sizeof bytes});
-    redis::append_argument(out, fingerprint);
+    redis::append_argument(out, kept);
   }
 
   // ── words and numbers ──────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <stdexcept>
@@ -28,6 +29,7 @@ namespace omnibus {
 struct SqliteKeyStoreOptions {
   std::string path;                                   ///< of the file; it may have tables of yours as well
   Duration keep = std::chrono::hours{24};             ///< how long a completed key is remembered, at least
+  std::size_t max_result = detail::usual_max_result;  ///< bytes that a completion may leave; 1 MiB at most
   Duration busy_timeout = std::chrono::seconds{5};    ///< while another process writes
   const Clock* clock = nullptr;                       ///< nullptr: the machine's; its wall time decides
 };
@@ -40,7 +42,8 @@ struct SqliteKeyStoreOptions {
 /// Thread safety: shared objects are safe, and so are several processes. Blocks: until the disk has it.
 /// Errors of every call: unavailable, when the file is locked for too long, the disk is full or broken, or
 /// the file cannot be opened; access_denied, when it may not be written; topology_mismatch, when it is no
-/// database or of another version. Nothing is done then, and the next call tries again.
+/// database or of a later version. Nothing is done then, and the next call tries again. A file of an earlier
+/// version is brought to this one when it is opened, with its keys; earlier programs refuse it from then on.
 /// Lifetime: it must outlive the subscriptions that use it.
 class SqliteKeyStore {
  public:
@@ -57,6 +60,7 @@ class SqliteKeyStore {
     require(!options_.path.empty(), "path must not be empty");
     require(options_.path.find('\0') == std::string::npos, "path must not have a zero byte");
     require(options_.keep > Duration::zero(), "keep must be positive");
+    require(options_.max_result <= detail::most_max_result, "max_result must be at most 1 MiB");
     require(options_.busy_timeout >= Duration::zero(), "busy_timeout must not be negative");
   }
   SqliteKeyStore(const SqliteKeyStore&) = delete;
@@ -69,19 +73,15 @@ class SqliteKeyStore {
     if (Result<> done = carry_out(request); !done) return std::move(done.error());
     return request.claim;
   }
-  Result<> complete(const IdempotencyKey& key, const Claim& claim) {
-    Request request{Request::Kind::complete, key};
-    request.claim = claim;
-    return carry_out(request);
+  Result<> complete(const IdempotencyKey& key, const Claim& claim, std::string_view result = {}) {
+    return complete(key, claim, nullptr, result);
   }
   /// Completes a key and writes effects of yours in one transaction: both are done, or neither is. `effect`
   /// must not end the transaction; it may run on any thread that uses the store, while this call blocks.
   /// Errors: the effect's, and those of `complete`.
-  Result<> complete_with(const IdempotencyKey& key, const Claim& claim, Effect effect) {
-    Request request{Request::Kind::complete, key};
-    request.claim = claim;
-    request.effect = &effect;
-    return carry_out(request);
+  Result<> complete_with(const IdempotencyKey& key, const Claim& claim, Effect effect,
+                         std::string_view result = {}) {
+    return complete(key, claim, &effect, result);
   }
   /// For handlers behind idempotent() with this store: has `effect` written in the transaction that completes
   /// the delivery's key, once the handler has ended well. Several are written in order. Return what it
@@ -103,9 +103,10 @@ class SqliteKeyStore {
     request.claim = claim;
     return carry_out(request);
   }
+  std::size_t max_result() const noexcept { return options_.max_result; }
 
  private:
-  static constexpr std::int64_t version = 1;
+  static constexpr std::int64_t version = 2;
   static constexpr std::int64_t no_end = INT64_MAX;
 
   struct Request {
@@ -115,6 +116,7 @@ class SqliteKeyStore {
     char fingerprint[16]{};
     Duration lease{};
     Claim claim{};
+    std::string_view kept{};  ///< with a completion
     Effect* effect = nullptr;
     Result<> result{};
   };
@@ -122,6 +124,16 @@ class SqliteKeyStore {
 
   // ── who writes ─────────────────────────────────────────────────────────────────────────────────
 
+  Result<> complete(const IdempotencyKey& key, const Claim& claim, Effect* effect, std::string_view result) {
+    if (result.size() > options_.max_result) {
+      return detail::result_too_large(result.size(), options_.max_result);
+    }
+    Request request{Request::Kind::complete, key};
+    request.claim = claim;
+    request.effect = effect;
+    request.kept = result;
+    return carry_out(request);
+  }
   Result<> carry_out(Request& request) {
     callers_.carry_out(request, [this](const Batch& batch) noexcept { write(batch); });
     return std::move(request.result);
@@ -171,7 +183,10 @@ class SqliteKeyStore {
       if (code == SQLITE_ROW) {
         row = find->number(0);
         if (find->bytes(1) != fingerprint_of(request)) return answer(request, Claim::State::mismatch);
-        if (find->number(3) != 0) return answer(request, Claim::State::completed);
+        if (find->number(3) != 0) {
+          request.claim.result = find->bytes(4);
+          return answer(request, Claim::State::completed);
+        }
         if (find->number(2) > now_) {
           return answer(request, Claim::State::in_progress, from_ms(find->number(2) - now_));
         }
@@ -199,12 +214,13 @@ class SqliteKeyStore {
     return settle_key(request);
   }
   Result<> settle_key(Request& request) {
-    const detail::sqlite::Use settle{request.kind == Request::Kind::complete ? complete_ : release_};
+    const bool completes = request.kind == Request::Kind::complete;
+    const detail::sqlite::Use settle{completes ? complete_ : release_};
     bind_key(*settle.operator->(), request.key)
         .bind(4, static_cast<std::int64_t>(request.claim.fence));
+    if (completes) settle->bind(5, request.kept);
     if (settle->step() != SQLITE_DONE) return problem();
     if (sqlite3_changes(database_.get()) == 1) return {};
-    const bool completes = request.kind == Request::Kind::complete;
     request.result = detail::no_longer_held(completes ? "complete" : "release");
     return {};
   }
@@ -246,7 +262,7 @@ class SqliteKeyStore {
     Result<> made = check(database_.run(
         "BEGIN IMMEDIATE;"
         "CREATE TABLE IF NOT EXISTS omnibus_meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-        "INSERT OR IGNORE INTO omnibus_meta VALUES('keys.version', 1), ('keys.fence', 0)"));
+        "INSERT OR IGNORE INTO omnibus_meta VALUES('keys.version', 2), ('keys.fence', 0)"));
     if (!made) return rolled_back(made);
     detail::sqlite::Statement look;
     made = check(look.prepare(database_, "SELECT value FROM omnibus_meta WHERE name = 'keys.version'"));
@@ -254,7 +270,11 @@ class SqliteKeyStore {
     if (!made) return rolled_back(made);
     const std::int64_t found = look.number(0);
     look.finalize();
-    if (found != version) {
+    if (found == 1) {  // of before results were kept
+      made = check(database_.run("ALTER TABLE omnibus_keys ADD COLUMN result BLOB;"
+                                 "UPDATE omnibus_meta SET value = 2 WHERE name = 'keys.version'"));
+      if (!made) return rolled_back(made);
+    } else if (found != version) {
       return rolled_back(Error::make(Errc::topology_mismatch, "open " + options_.path,
                                      "its keys are of version " + std::to_string(found) +
                                          ", and this program knows version " + std::to_string(version)));
@@ -262,7 +282,8 @@ class SqliteKeyStore {
     made = check(database_.run(
         "CREATE TABLE IF NOT EXISTS omnibus_keys(id INTEGER PRIMARY KEY, fence INTEGER NOT NULL,"
         " until INTEGER NOT NULL, forget_at INTEGER NOT NULL, completed INTEGER NOT NULL DEFAULT 0,"
-        " fingerprint BLOB NOT NULL, consumer BLOB NOT NULL, topic BLOB NOT NULL, key BLOB NOT NULL);"
+        " fingerprint BLOB NOT NULL, consumer BLOB NOT NULL, topic BLOB NOT NULL, key BLOB NOT NULL,"
+        " result BLOB);"
         "CREATE UNIQUE INDEX IF NOT EXISTS omnibus_keys_name ON omnibus_keys(consumer, topic, key);"
         "CREATE INDEX IF NOT EXISTS omnibus_keys_old ON omnibus_keys(forget_at);"
         "COMMIT"));
@@ -277,12 +298,12 @@ class SqliteKeyStore {
     const std::pair<detail::sqlite::Statement&, std::string_view> all[] = {
         {read_fence_, "SELECT value FROM omnibus_meta WHERE name = 'keys.fence'"},
         {write_fence_, "UPDATE omnibus_meta SET value = ?1 WHERE name = 'keys.fence'"},
-        {find_, "SELECT id, fingerprint, until, completed FROM omnibus_keys"
+        {find_, "SELECT id, fingerprint, until, completed, result FROM omnibus_keys"
                 " WHERE consumer = ?1 AND topic = ?2 AND key = ?3"},
         {insert_, "INSERT INTO omnibus_keys(fence, until, forget_at, fingerprint, consumer, topic, key)"
                   " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
         {take_over_, "UPDATE omnibus_keys SET fence = ?1, until = ?2, forget_at = ?3 WHERE id = ?4"},
-        {complete_, "UPDATE omnibus_keys SET completed = 1"
+        {complete_, "UPDATE omnibus_keys SET completed = 1, result = ?5"
                     " WHERE consumer = ?1 AND topic = ?2 AND key = ?3 AND fence = ?4 AND completed = 0"},
         {release_, "DELETE FROM omnibus_keys"
                    " WHERE consumer = ?1 AND topic = ?2 AND key = ?3 AND fence = ?4 AND completed = 0"},

@@ -100,6 +100,7 @@ TEST_CASE("redis keys: options that can never work are refused by name") {
   CHECK(refused({.endpoint = "rediss://localhost"}, "redis_tls()"));
   CHECK(refused({.prefix = "a{b}"}, "prefix"));
   CHECK(refused({.keep = 0s}, "keep"));
+  CHECK(refused({.max_result = (1u << 20) + 1}, "max_result"));
   CHECK(refused({.timeout = 0s}, "timeout"));
 }
 
