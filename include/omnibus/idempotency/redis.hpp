@@ -77,7 +77,7 @@ class RedisKeyStore {
   RedisKeyStore& operator=(const RedisKeyStore&) = delete;
 
   Result<Claim> claim(const IdempotencyKey& key, const detail::Hash128& fingerprint, Duration lease) {
-    Request request{'c', &key, milliseconds(lease)};
+    Request request{'p', &key, milliseconds(lease)};
     request.kept = {reinterpret_cast<const char*>(&fingerprint), sizeof fingerprint};
     request.claim.lease = lease;
     if (Result<> done = carry_out(request); !done) return std::move(done.error());
@@ -196,7 +196,7 @@ class RedisKeyStore {
     connection_.reset();
     for (Request* each : batch) {
       if (each->answered || !each->written) continue;
-      if (each->asked == 'c') {
+      if (each->asked == 'p') {
         if (doubts_.size() < most) doubts_.push_back({name_of(*each->key), each->claim.handle});
       } else if (each->asked == 'd') {
         each->asked = 'D';
@@ -233,13 +233,7 @@ class RedisKeyStore {
         if (part.kind == redis::Part::Kind::text) store_.script_.assign(part.text);
         return;
       }
-      if (part.depth != 1 || part.index / 2 >= mine.count) return;
-      Request& request = *batch_[mine.first + part.index / 2];
-      if (part.index % 2 == 0) {
-        state_ = part.number;
-      } else {
-        answered(request, state_, part);
-      }
+      if (part.depth == 1 && part.index < mine.count) answered(*batch_[mine.first + part.index], part);
     }
     void complete() noexcept override { ++next_; }
 
@@ -257,28 +251,30 @@ class RedisKeyStore {
       }
     }
 
-    static void answered(Request& request, std::int64_t state, const redis::Part& part) noexcept {
+    static void answered(Request& request, const redis::Part& part) noexcept {
       request.answered = true;
-      if (request.asked != 'c') {
+      if (request.asked != 'p') {
         const bool completes = request.asked == 'd' || request.asked == 'D';
-        if (state != 0) request.result = detail::no_longer_held(completes ? "complete" : "release");
+        if (part.number != 1) request.result = detail::no_longer_held(completes ? "complete" : "release");
         return;
       }
-      request.claim.state = static_cast<Claim::State>(state);
-      if (request.claim.state == Claim::State::acquired) {
-        request.claim.fence = static_cast<std::uint64_t>(part.number);
-      } else if (request.claim.state == Claim::State::completed) {
+      if (part.kind == redis::Part::Kind::text) {
+        request.claim.state = Claim::State::completed;
         request.claim.result = part.text;
+      } else if (part.kind == redis::Part::Kind::nil) {
+        request.claim.state = Claim::State::mismatch;
+      } else if (part.number > 0) {
+        request.claim.fence = static_cast<std::uint64_t>(part.number);
       } else {
+        request.claim.state = Claim::State::in_progress;
         // 0: the lease ends in this very millisecond.
-        request.claim.lease = std::chrono::milliseconds{detail::larger<std::int64_t>(part.number, 1)};
+        request.claim.lease = std::chrono::milliseconds{detail::larger<std::int64_t>(-part.number, 1)};
       }
     }
 
     RedisKeyStore& store_;
     const Batch& batch_;
     std::size_t next_ = 0;
-    std::int64_t state_ = 0;
   };
 
   void write(Answers& answers, const Batch& batch) {
@@ -310,13 +306,13 @@ class RedisKeyStore {
     std::size_t claims = 0;
     for (std::size_t i = first; i < end; ++i) {
       redis::append_argument(out, name_of(*batch[i]->key));
-      if (batch[i]->asked == 'c') ++claims;
+      if (batch[i]->asked == 'p') ++claims;
     }
     redis::append_argument(out, claims);
     for (std::size_t i = first; i < end; ++i) {
       Request& each = *batch[i];
       each.written = true;
-      if (each.asked == 'c') each.claim.handle = ++last_token_;
+      if (each.asked == 'p') each.claim.handle = ++last_token_;
       append_asked(out, each.asked, each.ms, each.claim.handle, each.kept);
     }
   }
@@ -324,7 +320,7 @@ class RedisKeyStore {
   /// Begins the script for so many keys, whose names and arguments follow. The first time on a connection it
   /// is sent whole: what the server calls it is not known yet.
   void begin_script(std::string& out, std::size_t names) const {
-    redis::begin_command(out, 3 + 1 + names + 1 + 4 * names);
+    redis::begin_command(out, 3 + 1 + names + 1 + 2 * names);
     redis::append_argument(out, script_.empty() ? "EVAL" : "EVALSHA");
     redis::append_argument(out, script_.empty() ? redis::scripts::keys : std::string_view{script_});
     redis::append_argument(out, 1 + names);
@@ -332,12 +328,10 @@ class RedisKeyStore {
   }
   static void append_asked(std::string& out, char asked, std::int64_t ms, std::uint64_t token,
                            std::string_view kept) {
-    char bytes[sizeof token];
-    std::memcpy(bytes, &token, sizeof token);
-    redis::append_argument(out, std::string_view{&asked, 1});
+    char bytes[1 + sizeof token]{asked};
+    std::memcpy(bytes + 1, &token, sizeof token);
     redis::append_argument(out, ms);
-    redis::append_argument(out, std::string_view{bytes, sizeof bytes});
-    redis::append_argument(out, kept);
+    redis::append_argument(out, std::string_view{bytes, sizeof bytes}, kept);
   }
 
   // ── words and numbers ──────────────────────────────────────────────────────────────────────────
