@@ -140,14 +140,22 @@ class Delivery {
   Instant turn() const noexcept { return turn_; }
   void set_turn(Instant turn) noexcept { turn_ = turn; }
 
-  /// For key stores: where the handler puts what is to be written with the completion of its key; nullptr:
-  /// nobody writes anything.
+  /// For key stores: where the handler puts what is to be written or kept with the completion of its key;
+  /// nullptr: nobody keeps anything.
   Effects* effects() const noexcept { return effects_; }
   void set_effects(Effects* effects) noexcept { effects_ = effects; }
 
   /// For the dispatcher: who is asked before the dead letter is written; nullptr: nobody.
   BurialGuard* burial_guard() const noexcept { return burial_guard_; }
   void set_burial_guard(BurialGuard* guard) noexcept { burial_guard_ = guard; }
+
+  /// What the handler left with `keep_result`; of a duplicate, what it left when it handled the message first.
+  /// There once idempotent() has returned, for the stages around it and for observers. Empty: nothing.
+  std::string_view result() const noexcept { return result_ ? std::string_view{*result_} : std::string_view{}; }
+  /// For stages.
+  void set_result(std::string result) {
+    result_ = result.empty() ? nullptr : std::make_unique<const std::string>(std::move(result));
+  }
 
   /// For stages: the subscription that runs this delivery.
   DeliveryContext& context() const noexcept { return *context_; }
@@ -161,7 +169,7 @@ class Delivery {
     std::uint32_t burials = 0;      ///< how often that was tried
     std::uint64_t claim_to_complete = 0;  ///< handled, but the key store could not be told yet
     std::uint64_t claim_handle = 0;
-    std::shared_ptr<Effects> effects = {};  ///< to be written with that completion
+    std::shared_ptr<Effects> effects = {};  ///< to be written or kept with that completion
     bool returned = false;  ///< a redriven one has ended well, but the parked store could not be told yet
     bool handled = false;   ///< and its handler was called for that
   };
@@ -216,6 +224,7 @@ class Delivery {
   std::unique_ptr<History> history_;
   Effects* effects_ = nullptr;
   BurialGuard* burial_guard_ = nullptr;
+  std::unique_ptr<const std::string> result_;
   std::string_view dead_letter_topic_;
   std::uint64_t generation_;
   Instant began_{};

@@ -1,4 +1,4 @@
-// expect: this is no key store. Write one with claim, complete and release
+// expect: this is no key store. Write one with claim, complete, release and max_result
 // SPDX-License-Identifier: MIT
 #include <omnibus/omnibus.hpp>
 

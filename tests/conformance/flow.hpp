@@ -80,14 +80,15 @@ class AwayStore {
     if (away) return gone();
     return store_.claim(key, fingerprint, lease);
   }
-  ob::Result<> complete(const ob::IdempotencyKey& key, const ob::Claim& claim) {
+  ob::Result<> complete(const ob::IdempotencyKey& key, const ob::Claim& claim, std::string_view result) {
     if (away) return gone();
-    return store_.complete(key, claim);
+    return store_.complete(key, claim, result);
   }
   ob::Result<> release(const ob::IdempotencyKey& key, const ob::Claim& claim) {
     if (away) return gone();
     return store_.release(key, claim);
   }
+  std::size_t max_result() const { return store_.max_result(); }
 
  private:
   static ob::Error gone() {

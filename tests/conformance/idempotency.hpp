@@ -32,16 +32,24 @@ void each_id_succeeds_once(F& f) {
   ob::MemoryKeyStore seen;
   Dice dice{f.seed};
   std::mutex mutex;
-  std::map<std::string, int> successes;
+  std::map<std::string, int> successes, replies;
+  const auto reply = [&](ob::Next next, ob::Delivery& delivery) -> ob::Result<> {
+    ob::Result<> handled = next(delivery);
+    std::lock_guard lock{mutex};
+    if (handled) ++replies[std::string{delivery.result()}];
+    return handled;
+  };
   const auto subscription = bus.subscribe(topic,
-                                          [&](const ob::Delivery& delivery) {
+                                          [&](const ob::Delivery& delivery) -> ob::Result<> {
                                             if (dice.roll(5) == 0) {
                                               throw std::runtime_error{"bad luck"};
                                             }
+                                            const std::string id{delivery.id()};
                                             std::lock_guard lock{mutex};
-                                            ++successes[std::string{delivery.id()}];
+                                            const int time = ++successes[id];
+                                            return ob::keep_result(delivery, id + "/" + std::to_string(time));
                                           } | quick_retry(1'000'000) |
-                                              ob::idempotent(seen),
+                                              ob::idempotent(seen) | reply,
                                           {.concurrency = 4});
   registered(f, subscription);
   std::vector<ob::Message> sent;
@@ -60,7 +68,10 @@ void each_id_succeeds_once(F& f) {
   expect_equal(subscription.stats().duplicates, 200u, "the number of duplicates");
   std::lock_guard lock{mutex};
   expect_equal(successes.size(), 100u, "the number of ids that succeeded");
-  for (const auto& [id, times] : successes) expect_equal(times, 1, "the successes of ", id);
+  for (const auto& [id, times] : successes) {
+    expect_equal(times, 1, "the successes of ", id);
+    expect_equal(replies[id + "/1"], 3, "the replies with the one result of ", id);
+  }
 }
 
 template <class F>

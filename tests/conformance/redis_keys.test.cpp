@@ -84,6 +84,20 @@ TEST_CASE("several stores share the keys of a server, which forgets them in time
       "the lease to end");
 }
 
+TEST_CASE("what a completion left is kept with its key, as bytes, and may be as large as the store says") {
+  Setup s;
+  ob::RedisKeyStoreOptions options = s.options();
+  options.max_result = std::size_t{1024} * 1024;
+  ob::RedisKeyStore store{options};
+  std::string result(options.max_result, 'r');
+  result.replace(0, 4, std::string_view{"\0\r\n$", 4});
+  const ob::Claim mine = store.claim(key_of("1"), payload, 1min).value();
+  CHECK(store.complete(key_of("1"), mine, result).has_value());
+  CHECK((store.claim(key_of("1"), payload, 1min).value().result == result));
+  CHECK(store.claim(key_of("1"), {3, 4}, 1min).value().state == State::mismatch);
+  CHECK(store.health().ok);
+}
+
 TEST_CASE("many callers share round trips, and each gets its own answer") {
   Setup s;
   ob::RedisKeyStore store{s.options()};

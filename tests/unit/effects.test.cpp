@@ -11,9 +11,11 @@ using namespace omnibus;
 
 TEST_CASE("effects are written in order, as often as asked, up to the first that fails") {
   int store = 0;
-  Effects effects{&store};
+  Effects effects{&store, 10};
   CHECK(effects.store() == &store);
+  CHECK(effects.max_result() == 10);
   CHECK(effects.empty());
+  CHECK(effects.result().empty());
   CHECK(effects.write(nullptr));
   Result<> second{};
   effects.add([](void* out) -> Result<> { return static_cast<std::string*>(out)->append("a"), Result<>{}; });

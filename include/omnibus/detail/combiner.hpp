@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <condition_variable>
-#include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <vector>
+
+#include <omnibus/detail/milestone.hpp>
 
 // Callers that come while one of them works share the next batch, so that what a batch costs, such as a
 // flush of the disk or a round trip, is paid once for all of them.
@@ -18,53 +19,44 @@ class Combiner {
   using Batch = std::vector<Request*>;
 
   /// Blocks until the request is done. `work(batch)` does the requests of all who wait by then, in the order
-  /// in which they came; one caller at a time, on its own thread.
+  /// in which they came; one caller at a time, on its own thread: the first one of its batch.
   template <class Work>
   void carry_out(Request& request, Work work) {
     static_assert(noexcept(work(batch_)), "nobody would wake the others");
-    Caller self{&request, false};
     std::unique_lock lock{mutex_};
-    waiting_.push_back(&self);
-    std::condition_variable& signal = signals_[next_ % 2];
-    while (!self.done) {
-      if (busy_) {
-        signal.wait(lock);
-      } else {
-        lead(lock, work);
-      }
+    waiting_.push_back(&request);
+    const std::uint32_t mine = gathering_;
+    if (busy_) {
+      const bool leads = waiting_.size() == 1;
+      lock.unlock();
+      if (!leads) return done_[mine % 2].wait(mine + 1);
+      turn_.wait(mine);
+      lock.lock();
     }
-  }
-
- private:
-  struct Caller {
-    Request* request;
-    bool done;
-  };
-
-  template <class Work>
-  void lead(std::unique_lock<std::mutex>& lock, Work& work) {
-    batch_.clear();
-    for (const Caller* each : waiting_) batch_.push_back(each->request);
     busy_ = true;
-    working_.swap(waiting_);
-    std::condition_variable& theirs = signals_[next_++ % 2];
+    batch_.swap(waiting_);
+    ++gathering_;
     lock.unlock();
     work(batch_);
     lock.lock();
-    for (Caller* each : working_) each->done = true;
-    working_.clear();
-    busy_ = false;
-    theirs.notify_all();
-    if (!waiting_.empty()) signals_[next_ % 2].notify_one();  // who leads next
+    const bool shared = batch_.size() > 1, goes_on = !waiting_.empty();
+    batch_.clear();
+    busy_ = goes_on;
+    turn_.reach(mine + 1);
+    done_[mine % 2].reach(mine + 1);
+    lock.unlock();
+    if (goes_on) turn_.wake();
+    if (shared) done_[mine % 2].wake();
   }
 
+ private:
   std::mutex mutex_;
-  std::vector<Caller*> waiting_;  // of batch `next_`
-  std::vector<Caller*> working_;
-  Batch batch_;
-  std::size_t next_ = 0;
-  std::condition_variable signals_[2];  // of those of even batches, and of odd ones
-  bool busy_ = false;
+  Batch waiting_;  // of batch `gathering_`
+  Batch batch_;    // of the one who works
+  std::uint32_t gathering_ = 0;
+  bool busy_ = false;  // someone works, or is about to: the first one who waits
+  Milestone turn_;     // the batch whose first one may work
+  Milestone done_[2];  // one more than the last even batch that is done, and than the last odd one
 };
 
 }  // namespace omnibus::detail

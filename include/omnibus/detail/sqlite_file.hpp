@@ -26,6 +26,7 @@ struct Tables {
   std::string_view words;  ///< what they are, for errors
   std::int64_t version;
   const char* create;      ///< statements that make them where they are not there
+  const char* upgrade = nullptr;  ///< and that make them of those of the version before; nullptr: none do
 };
 
 /// An SQLite file with a write-ahead log, in which what was committed is on the disk (synchronous=FULL).
@@ -110,7 +111,14 @@ class File {
     if (!made) return made;
     if (look.step() != SQLITE_ROW) return problem();
     const std::int64_t found = look.number(0);
+    look.finalize();
     if (found == tables_.version) return {};
+    if (found == tables_.version - 1 && tables_.upgrade != nullptr) {
+      made = run(tables_.upgrade);
+      if (!made) return made;
+      return run(("UPDATE omnibus_meta SET value = " + std::to_string(tables_.version) + " WHERE name = '" +
+                  name + "'").c_str());
+    }
     return Error::make(Errc::topology_mismatch, "open " + path_,
                        "its " + std::string{tables_.words} + " are of version " + std::to_string(found) +
                            ", and this program knows version " + std::to_string(tables_.version));

@@ -30,17 +30,20 @@ namespace omnibus {
 struct MemoryKeyStoreOptions {
   std::size_t capacity = 1'000'000;           ///< keys; the oldest completed one makes room
   Duration keep = std::chrono::hours{24};     ///< how long a completed key is remembered
+  std::size_t max_result = detail::usual_max_result;  ///< bytes that a completion may leave; 1 MiB at most
+  /// Bytes of all results together; the oldest completed keys make room.
+  std::size_t all_results = std::size_t{256} * 1024 * 1024;
   const Clock* clock = nullptr;               ///< nullptr: the machine's
 };
 
-/// A KeyStore for one process. Full, it forgets the oldest completed keys, so that an old duplicate
-/// may be handled again; it never forgets one in progress, and when all are, a claim fails with
+/// A KeyStore for one process. Full of keys or results, it forgets the oldest completed keys, so that an old
+/// duplicate may be handled again; it never forgets one in progress, and when all are, a claim fails with
 /// `unavailable` and the message waits.
 /// Thread safety: shared objects are safe. Lifetime: it must outlive the subscriptions that use it.
 class MemoryKeyStore {
  public:
   explicit MemoryKeyStore(MemoryKeyStoreOptions options = {})
-      : keep_{options.keep}, clock_{options.clock != nullptr ? options.clock : &ticks_} {
+      : keep_{options.keep}, max_result_{options.max_result}, clock_{options.clock != nullptr ? options.clock : &ticks_} {
     if (options.capacity == 0 || options.capacity > UINT32_MAX) {
       throw std::invalid_argument{"omnibus: MemoryKeyStore: capacity must be 1 to 2^32-1"};
     }
@@ -49,7 +52,16 @@ class MemoryKeyStore {
     }
     // Small stores have one shard, so that their capacity is exact.
     shard_count_ = options.capacity < 1024 ? 1 : 16;
-    for (Shard& shard : shards_) shard.capacity = options.capacity / shard_count_;
+    if (options.max_result > detail::most_max_result) {
+      throw std::invalid_argument{"omnibus: MemoryKeyStore: max_result must be at most 1 MiB"};
+    }
+    if (options.all_results / shards_.size() < options.max_result) {
+      throw std::invalid_argument{"omnibus: MemoryKeyStore: all_results must be at least 16 times max_result"};
+    }
+    for (Shard& shard : shards_) {
+      shard.capacity = options.capacity / shard_count_;
+      shard.all_results = options.all_results / shard_count_;
+    }
   }
   MemoryKeyStore(const MemoryKeyStore&) = delete;
   MemoryKeyStore& operator=(const MemoryKeyStore&) = delete;
@@ -75,7 +87,9 @@ class MemoryKeyStore {
     } else {
       const Entry& entry = shard.at(index);
       if (entry.fingerprint != fingerprint) return Claim{Claim::State::mismatch, 0, 0, {}};
-      if (entry.completed) return Claim{Claim::State::completed, 0, 0, {}};
+      if (entry.completed) {
+        return Claim{Claim::State::completed, 0, 0, {}, entry.result ? *entry.result : std::string{}};
+      }
       if (entry.until > now) return Claim{Claim::State::in_progress, 0, 0, entry.until - now};
     }
     Entry& entry = shard.at(index);
@@ -84,16 +98,19 @@ class MemoryKeyStore {
     return Claim{Claim::State::acquired, entry.fence, std::uint64_t{number} << 32 | index, lease};
   }
 
-  Result<> complete(const IdempotencyKey&, const Claim& claim) {
+  Result<> complete(const IdempotencyKey&, const Claim& claim, std::string_view result = {}) {
+    if (result.size() > max_result_) return detail::result_too_large(result.size(), max_result_);
+    auto kept = result.empty() ? nullptr : std::make_unique<const std::string>(result);
     Shard& shard = shard_of(claim);
     std::lock_guard lock{shard.mutex};
     const std::uint32_t index = shard.held(claim);
     if (index == none) return detail::no_longer_held("complete");
     Entry& entry = shard.at(index);
-    entry.completed = true;
+    entry.completed = 1;
     // From the time of the claim, without asking the clock; a lease without end is kept for ever.
     if (entry.until != Instant::max()) entry.until = after(entry.until - claim.lease, keep_);
     shard.append_completed(index);
+    if (kept) shard.keep_result(index, std::move(kept));
     return {};
   }
 
@@ -105,6 +122,8 @@ class MemoryKeyStore {
     shard.remove(index);
     return {};
   }
+
+  std::size_t max_result() const noexcept { return max_result_; }
 
   /// How many completed keys were forgotten before their time because the store was full.
   std::uint64_t forgotten() const noexcept {
@@ -134,14 +153,15 @@ class MemoryKeyStore {
     std::uint32_t older = none;  ///< the completed entries, by time; `older` also lists the free ones
     std::uint32_t newer = none;
     std::unique_ptr<char[]> long_name;
+    std::unique_ptr<const std::string> result;
     std::uint32_t tag = 0;
-    std::uint32_t name_size = 0;
-    bool completed = false;
+    std::uint32_t name_size : 31 = 0;
+    std::uint32_t completed : 1 = 0;
     alignas(64) char short_name[64];
 
     void set_name(const IdempotencyKey& key) {
       const std::size_t size = key.consumer.size() + key.topic.size() + key.key.size() + 2;
-      name_size = static_cast<std::uint32_t>(size);
+      name_size = static_cast<std::uint32_t>(size) & 0x7FFF'FFFF;
       if (size > sizeof short_name) long_name = std::make_unique_for_overwrite<char[]>(size);
       char* at = long_name ? long_name.get() : short_name;
       const auto put = [&at](std::string_view part) {
@@ -170,6 +190,8 @@ class MemoryKeyStore {
     mutable std::mutex mutex;
     std::size_t capacity = 0;
     std::size_t used = 0;
+    std::size_t all_results = 0;  // at most, in bytes
+    std::size_t results = 0;
     std::uint64_t last_fence = 0;
     std::vector<std::unique_ptr<Entry[]>> blocks;
     detail::TagTable table;
@@ -202,8 +224,7 @@ class MemoryKeyStore {
     std::uint32_t add(std::uint32_t tag, const IdempotencyKey& key) {
       if (used >= capacity) {
         if (oldest == none) return none;
-        forgotten.fetch_add(1, std::memory_order_relaxed);
-        remove(oldest);
+        forget_oldest();
       }
       if (free == none) {
         if (made % block_size == 0) blocks.push_back(std::make_unique<Entry[]>(block_size));
@@ -226,9 +247,11 @@ class MemoryKeyStore {
         (entry.older == none ? oldest : at(entry.older).newer) = entry.newer;
         (entry.newer == none ? newest : at(entry.newer).older) = entry.older;
       }
-      entry.completed = false;
+      entry.completed = 0;
       entry.fence = 0;
       entry.long_name.reset();
+      if (entry.result) results -= entry.result->size();
+      entry.result.reset();
       entry.older = std::exchange(free, index);
       --used;
     }
@@ -238,6 +261,18 @@ class MemoryKeyStore {
       at(index).older = newest;
       (newest == none ? oldest : at(newest).newer) = index;
       newest = index;
+    }
+
+    /// For the newest completed entry: the oldest make room for its result.
+    void keep_result(std::uint32_t index, std::unique_ptr<const std::string> result) noexcept {
+      results += result->size();
+      at(index).result = std::move(result);
+      while (results > all_results && oldest != index) forget_oldest();
+    }
+
+    void forget_oldest() noexcept {
+      forgotten.fetch_add(1, std::memory_order_relaxed);
+      remove(oldest);
     }
 
     /// Forgets a few entries whose time is over: as many as may have come since.
@@ -267,6 +302,7 @@ class MemoryKeyStore {
 
   TickClock ticks_;
   const Duration keep_;
+  const std::size_t max_result_;
   const Clock* clock_;
   std::uint32_t shard_count_ = 1;  ///< a power of two
   std::array<Shard, 16> shards_;

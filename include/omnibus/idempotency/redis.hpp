@@ -39,6 +39,7 @@ struct RedisKeyStoreOptions {
   std::shared_ptr<const redis::Security> tls = {};
   std::string prefix = "omnibus:keys";         ///< of the names of its keys there, in braces
   Duration keep = std::chrono::hours{24};      ///< how long a completed key is remembered
+  std::size_t max_result = detail::usual_max_result;  ///< bytes that a completion may leave; 1 MiB at most
   Duration timeout = std::chrono::seconds{5};  ///< of connecting, and of an answer
 };
 
@@ -62,21 +63,26 @@ class RedisKeyStore {
       if (!good) throw std::invalid_argument{std::string{"omnibus: RedisKeyStore: "} + what};
     };
     require(options_.keep > Duration::zero(), "keep must be positive");
+    require(options_.max_result <= detail::most_max_result, "max_result must be at most 1 MiB");
     require(options_.prefix.find_first_of("{}") == std::string::npos, "prefix must have no braces");
   }
   RedisKeyStore(const RedisKeyStore&) = delete;
   RedisKeyStore& operator=(const RedisKeyStore&) = delete;
 
   Result<Claim> claim(const IdempotencyKey& key, const detail::Hash128& fingerprint, Duration lease) {
-    Request request{'c', &key, milliseconds(lease)};
-    std::memcpy(request.fingerprint, &fingerprint, sizeof request.fingerprint);
+    Request request{'p', &key, milliseconds(lease)};
+    request.kept = {reinterpret_cast<const char*>(&fingerprint), sizeof fingerprint};
     request.claim.lease = lease;
     if (Result<> done = carry_out(request); !done) return std::move(done.error());
     return request.claim;
   }
-  Result<> complete(const IdempotencyKey& key, const Claim& claim) {
+  Result<> complete(const IdempotencyKey& key, const Claim& claim, std::string_view result = {}) {
+    if (result.size() > options_.max_result) {
+      return detail::result_too_large(result.size(), options_.max_result);
+    }
     Request request{'d', &key, milliseconds(options_.keep)};
     request.claim = claim;
+    request.kept = result;
     return carry_out(request);
   }
   Result<> release(const IdempotencyKey& key, const Claim& claim) {
@@ -84,6 +90,7 @@ class RedisKeyStore {
     request.claim = claim;
     return carry_out(request);
   }
+  std::size_t max_result() const noexcept { return options_.max_result; }
 
   /// What went wrong last, or what the server's word is worth.
   Health health() const { return client_.health(); }
@@ -93,7 +100,7 @@ class RedisKeyStore {
     char asked;
     const IdempotencyKey* key;
     std::int64_t ms;
-    char fingerprint[16]{};
+    std::string_view kept{};  ///< of a claim: the fingerprint; of a completion: the result
     Claim claim{};
     Result<> result{};
     bool written = false;
@@ -152,7 +159,7 @@ class RedisKeyStore {
     client_.close();
     for (Request* each : batch) {
       if (each->answered || !each->written) continue;
-      if (each->asked == 'c') {
+      if (each->asked == 'p') {
         if (doubts_.size() < most) doubts_.push_back({name_of(*each->key), each->claim.handle});
       } else if (each->asked == 'd') {
         each->asked = 'D';
@@ -189,13 +196,7 @@ class RedisKeyStore {
         if (part.kind == redis::Part::Kind::text) store_.script_.assign(part.text);
         return;
       }
-      if (part.depth != 1 || part.index / 2 >= mine.count) return;
-      Request& request = *batch_[mine.first + part.index / 2];
-      if (part.index % 2 == 0) {
-        state_ = part.number;
-      } else {
-        answered(request, state_, part.number);
-      }
+      if (part.depth == 1 && part.index < mine.count) answered(*batch_[mine.first + part.index], part);
     }
     void complete() noexcept override { ++next_; }
 
@@ -213,26 +214,30 @@ class RedisKeyStore {
       }
     }
 
-    static void answered(Request& request, std::int64_t state, std::int64_t number) noexcept {
+    static void answered(Request& request, const redis::Part& part) noexcept {
       request.answered = true;
-      if (request.asked != 'c') {
+      if (request.asked != 'p') {
         const bool completes = request.asked == 'd' || request.asked == 'D';
-        if (state != 0) request.result = detail::no_longer_held(completes ? "complete" : "release");
+        if (part.number != 1) request.result = detail::no_longer_held(completes ? "complete" : "release");
         return;
       }
-      request.claim.state = static_cast<Claim::State>(state);
-      if (request.claim.state == Claim::State::acquired) {
-        request.claim.fence = static_cast<std::uint64_t>(number);
+      if (part.kind == redis::Part::Kind::text) {
+        request.claim.state = Claim::State::completed;
+        request.claim.result = part.text;
+      } else if (part.kind == redis::Part::Kind::nil) {
+        request.claim.state = Claim::State::mismatch;
+      } else if (part.number > 0) {
+        request.claim.fence = static_cast<std::uint64_t>(part.number);
       } else {
+        request.claim.state = Claim::State::in_progress;
         // 0: the lease ends in this very millisecond.
-        request.claim.lease = std::chrono::milliseconds{detail::larger<std::int64_t>(number, 1)};
+        request.claim.lease = std::chrono::milliseconds{detail::larger<std::int64_t>(-part.number, 1)};
       }
     }
 
     RedisKeyStore& store_;
     const Batch& batch_;
     std::size_t next_ = 0;
-    std::int64_t state_ = 0;
   };
 
   void write(Answers& answers, const Batch& batch) {
@@ -264,35 +269,32 @@ class RedisKeyStore {
     std::size_t claims = 0;
     for (std::size_t i = first; i < end; ++i) {
       redis::append_argument(out, name_of(*batch[i]->key));
-      if (batch[i]->asked == 'c') ++claims;
+      if (batch[i]->asked == 'p') ++claims;
     }
     redis::append_argument(out, claims);
     for (std::size_t i = first; i < end; ++i) {
       Request& each = *batch[i];
       each.written = true;
-      if (each.asked == 'c') each.claim.handle = ++last_token_;
-      append_asked(out, each.asked, each.ms, each.claim.handle,
-                   {each.fingerprint, each.asked == 'c' ? sizeof each.fingerprint : 0});
+      if (each.asked == 'p') each.claim.handle = ++last_token_;
+      append_asked(out, each.asked, each.ms, each.claim.handle, each.kept);
     }
   }
 
   /// Begins the script for so many keys, whose names and arguments follow. The first time on a connection it
   /// is sent whole: what the server calls it is not known yet.
   void begin_script(std::string& out, std::size_t names) const {
-    redis::begin_command(out, 3 + 1 + names + 1 + 4 * names);
+    redis::begin_command(out, 3 + 1 + names + 1 + 2 * names);
     redis::append_argument(out, script_.empty() ? "EVAL" : "EVALSHA");
     redis::append_argument(out, script_.empty() ? redis::scripts::keys : std::string_view{script_});
     redis::append_argument(out, 1 + names);
     redis::append_argument(out, "{" + options_.prefix + "}:fence");
   }
   static void append_asked(std::string& out, char asked, std::int64_t ms, std::uint64_t token,
-                           std::string_view fingerprint) {
-    char bytes[sizeof token];
-    std::memcpy(bytes, &token, sizeof token);
-    redis::append_argument(out, std::string_view{&asked, 1});
+                           std::string_view kept) {
+    char bytes[1 + sizeof token]{asked};
+    std::memcpy(bytes + 1, &token, sizeof token);
     redis::append_argument(out, ms);
-    redis::append_argument(out, std::string_view{bytes, sizeof bytes});
-    redis::append_argument(out, fingerprint);
+    redis::append_argument(out, std::string_view{bytes, sizeof bytes}, kept);
   }
 
   // ── words and numbers ──────────────────────────────────────────────────────────────────────────

@@ -8,54 +8,56 @@
 namespace omnibus::redis::scripts {
 
 /// Carries out requests in order. KEYS fence names...; ARGV how many claims there are, then for each name
-/// what is asked, milliseconds, token, fingerprint:
+/// milliseconds, and in one text what is asked (a byte), a token (8 bytes), and what is to be kept:
 ///
-///     c  claims the key for so long. A claim is known by its token.
-///     d  completes the claim with this token, and remembers the key for so long
+///     p  claims the key for so long, with a fingerprint of 16 bytes. A claim is known by its token.
+///     d  completes the claim with this token, and remembers the key for so long, with a result
 ///     r  releases it
 ///     D and R are said again, because the answer was lost: they may have been carried out
 ///
-/// A key is a string: its state, p or c for in progress or completed, the token, the fingerprint. Its time to
-/// live is the lease, or how long it is remembered. Returns two numbers for each name: what has become of
-/// it, in the order of Claim::State (of d and r: 0 done, 1 the claim is no longer in force), and the fence
-/// or what is left of the lease.
+/// A key is a string: its state, p or c for in progress or completed, the token, the fingerprint, and of a
+/// completed one the result; what claims a key is its value. Its time to live is the lease, or how long it is
+/// remembered. Returns a value for each name. Of a claim: its fence, from 1; minus what is left of the lease of
+/// who has the key; the result of a completed one; or nil for another fingerprint. Of d and r: 1 when it is done, 0
+/// when the claim is no longer in force.
 inline constexpr std::string_view keys = R"lua(
+local call, byte, sub = redis.call, string.byte, string.sub
 local fence = 0
 local claims = tonumber(ARGV[1])
-if claims > 0 then fence = redis.call('INCRBY', KEYS[1], claims) - claims end
+if claims > 0 then fence = call('INCRBY', KEYS[1], claims) - claims end
 local out = {}
 for i = 2, #KEYS do
-  local key, a = KEYS[i], 4 * i - 6
-  local op, ms, token, print = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
-  local state, number = 0, 0
-  if op == 'c' then
+  local key, ms, asked = KEYS[i], ARGV[2 * i - 2], ARGV[2 * i - 1]
+  local op = byte(asked)
+  local answer = 0
+  if op == 112 then
     fence = fence + 1
-    number = fence
-    if not redis.call('SET', key, 'p' .. token .. print, 'NX', 'PX', ms) then
-      local known = redis.call('GET', key)
-      if known:sub(10) ~= print then
-        state = 3
-      elseif known:sub(1, 1) == 'c' then
-        state = 2
+    answer = fence
+    if not call('SET', key, asked, 'NX', 'PX', ms) then
+      local known = call('GET', key)
+      if sub(known, 10, 25) ~= sub(asked, 10) then
+        answer = false
+      elseif byte(known) == 99 then
+        answer = sub(known, 26)
       else
-        state, number = 1, redis.call('PTTL', key)
+        answer = -call('PTTL', key)
       end
     end
   else
-    local known = redis.call('GET', key)
-    local held = known and known:sub(2, 9) == token
-    if held and known:sub(1, 1) == 'p' then
-      if op == 'r' or op == 'R' then
-        redis.call('DEL', key)
+    local known = call('GET', key)
+    local held = known and sub(known, 2, 9) == sub(asked, 2, 9)
+    if held and byte(known) == 112 then
+      if op == 114 or op == 82 then
+        call('DEL', key)
       else
-        redis.call('SET', key, 'c' .. known:sub(2), 'PX', ms)
+        call('SET', key, 'c' .. sub(known, 2) .. sub(asked, 10), 'PX', ms)
       end
-    elseif not (op == 'D' and held or op == 'R' and not known) then
-      state = 1
+      answer = 1
+    elseif op == 68 and held or op == 82 and not known then
+      answer = 1
     end
   end
-  out[#out + 1] = state
-  out[#out + 1] = number
+  out[i - 1] = answer
 end
 return out
 )lua";

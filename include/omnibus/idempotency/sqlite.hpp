@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <stdexcept>
@@ -29,6 +30,7 @@ namespace omnibus {
 struct SqliteKeyStoreOptions {
   std::string path;                                   ///< of the file; it may have tables of yours as well
   Duration keep = std::chrono::hours{24};             ///< how long a completed key is remembered, at least
+  std::size_t max_result = detail::usual_max_result;  ///< bytes that a completion may leave; 1 MiB at most
   Duration busy_timeout = std::chrono::seconds{5};    ///< while another process writes
   const Clock* clock = nullptr;                       ///< nullptr: the machine's; its wall time decides
 };
@@ -41,7 +43,8 @@ struct SqliteKeyStoreOptions {
 /// Thread safety: shared objects are safe, and so are several processes. Blocks: until the disk has it.
 /// Errors of every call: unavailable, when the file is locked for too long, the disk is full or broken, or
 /// the file cannot be opened; access_denied, when it may not be written; topology_mismatch, when it is no
-/// database or of another version. Nothing is done then, and the next call tries again.
+/// database or of a later version. Nothing is done then, and the next call tries again. A file of an earlier
+/// version is brought to this one when it is opened, with its keys; earlier programs refuse it from then on.
 /// Lifetime: it must outlive the subscriptions that use it.
 class SqliteKeyStore {
  public:
@@ -52,11 +55,14 @@ class SqliteKeyStore {
   /// Opens nothing yet. Throws std::invalid_argument.
   explicit SqliteKeyStore(SqliteKeyStoreOptions options)
       : keep_{options.keep},
+        max_result_{options.max_result},
         clock_{options.clock != nullptr ? options.clock : &system_clock_},
         file_{"SqliteKeyStore", std::move(options.path), options.busy_timeout, tables, sql} {
-    if (keep_ <= Duration::zero()) {
-      throw std::invalid_argument{"omnibus: SqliteKeyStore: keep must be positive"};
-    }
+    const auto require = [](bool good, const char* what) {
+      if (!good) throw std::invalid_argument{std::string{"omnibus: SqliteKeyStore: "} + what};
+    };
+    require(keep_ > Duration::zero(), "keep must be positive");
+    require(max_result_ <= detail::most_max_result, "max_result must be at most 1 MiB");
   }
   SqliteKeyStore(const SqliteKeyStore&) = delete;
   SqliteKeyStore& operator=(const SqliteKeyStore&) = delete;
@@ -68,19 +74,15 @@ class SqliteKeyStore {
     if (Result<> done = carry_out(request); !done) return std::move(done.error());
     return request.claim;
   }
-  Result<> complete(const IdempotencyKey& key, const Claim& claim) {
-    Request request{Request::Kind::complete, key};
-    request.claim = claim;
-    return carry_out(request);
+  Result<> complete(const IdempotencyKey& key, const Claim& claim, std::string_view result = {}) {
+    return complete(key, claim, nullptr, result);
   }
   /// Completes a key and writes effects of yours in one transaction: both are done, or neither is. `effect`
   /// must not end the transaction; it may run on any thread that uses the store, while this call blocks.
   /// Errors: the effect's, and those of `complete`.
-  Result<> complete_with(const IdempotencyKey& key, const Claim& claim, Effect effect) {
-    Request request{Request::Kind::complete, key};
-    request.claim = claim;
-    request.effect = &effect;
-    return carry_out(request);
+  Result<> complete_with(const IdempotencyKey& key, const Claim& claim, Effect effect,
+                         std::string_view result = {}) {
+    return complete(key, claim, &effect, result);
   }
   /// For handlers behind idempotent() with this store: has `effect` written in the transaction that completes
   /// the delivery's key, once the handler has ended well. Several are written in order. Return what it
@@ -102,6 +104,7 @@ class SqliteKeyStore {
     request.claim = claim;
     return carry_out(request);
   }
+  std::size_t max_result() const noexcept { return max_result_; }
 
  private:
   static constexpr std::int64_t no_end = INT64_MAX;
@@ -113,31 +116,34 @@ class SqliteKeyStore {
     char fingerprint[16]{};
     Duration lease{};
     Claim claim{};
+    std::string_view kept{};  ///< with a completion
     Effect* effect = nullptr;
     Result<> result{};
   };
   using Batch = detail::Combiner<Request>::Batch;
 
   static constexpr detail::sqlite::Tables tables{
-      "keys", "keys", 1,
+      "keys", "keys", 2,
       "INSERT OR IGNORE INTO omnibus_meta VALUES('keys.fence', 0);"
       "CREATE TABLE IF NOT EXISTS omnibus_keys(id INTEGER PRIMARY KEY, fence INTEGER NOT NULL,"
       " until INTEGER NOT NULL, forget_at INTEGER NOT NULL, completed INTEGER NOT NULL DEFAULT 0,"
-      " fingerprint BLOB NOT NULL, consumer BLOB NOT NULL, topic BLOB NOT NULL, key BLOB NOT NULL);"
+      " fingerprint BLOB NOT NULL, consumer BLOB NOT NULL, topic BLOB NOT NULL, key BLOB NOT NULL,"
+      " result BLOB);"
       "CREATE UNIQUE INDEX IF NOT EXISTS omnibus_keys_name ON omnibus_keys(consumer, topic, key);"
-      "CREATE INDEX IF NOT EXISTS omnibus_keys_old ON omnibus_keys(forget_at)"};
+      "CREATE INDEX IF NOT EXISTS omnibus_keys_old ON omnibus_keys(forget_at)",
+      "ALTER TABLE omnibus_keys ADD COLUMN result BLOB"};
   enum Statement : std::size_t { read_fence, write_fence, find_key, insert_key, take_over, complete_key,
                                  release_key, forget_keys, statements };
   using File = detail::sqlite::File<statements>;
   static constexpr File::Sql sql{
       "SELECT value FROM omnibus_meta WHERE name = 'keys.fence'",
       "UPDATE omnibus_meta SET value = ?1 WHERE name = 'keys.fence'",
-      "SELECT id, fingerprint, until, completed FROM omnibus_keys"
+      "SELECT id, fingerprint, until, completed, result FROM omnibus_keys"
       " WHERE consumer = ?1 AND topic = ?2 AND key = ?3",
       "INSERT INTO omnibus_keys(fence, until, forget_at, fingerprint, consumer, topic, key)"
       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
       "UPDATE omnibus_keys SET fence = ?1, until = ?2, forget_at = ?3 WHERE id = ?4",
-      "UPDATE omnibus_keys SET completed = 1"
+      "UPDATE omnibus_keys SET completed = 1, result = ?5"
       " WHERE consumer = ?1 AND topic = ?2 AND key = ?3 AND fence = ?4 AND completed = 0",
       "DELETE FROM omnibus_keys"
       " WHERE consumer = ?1 AND topic = ?2 AND key = ?3 AND fence = ?4 AND completed = 0",
@@ -146,6 +152,16 @@ class SqliteKeyStore {
 
   // ── who writes ─────────────────────────────────────────────────────────────────────────────────
 
+  Result<> complete(const IdempotencyKey& key, const Claim& claim, Effect* effect, std::string_view result) {
+    if (result.size() > max_result_) {
+      return detail::result_too_large(result.size(), max_result_);
+    }
+    Request request{Request::Kind::complete, key};
+    request.claim = claim;
+    request.effect = effect;
+    request.kept = result;
+    return carry_out(request);
+  }
   Result<> carry_out(Request& request) {
     callers_.carry_out(request, [this](const Batch& batch) noexcept { write(batch); });
     return std::move(request.result);
@@ -187,7 +203,10 @@ class SqliteKeyStore {
       if (code == SQLITE_ROW) {
         row = find->number(0);
         if (find->bytes(1) != fingerprint_of(request)) return answer(request, Claim::State::mismatch);
-        if (find->number(3) != 0) return answer(request, Claim::State::completed);
+        if (find->number(3) != 0) {
+          request.claim.result = find->bytes(4);
+          return answer(request, Claim::State::completed);
+        }
         if (find->number(2) > now_) {
           return answer(request, Claim::State::in_progress, from_ms(find->number(2) - now_));
         }
@@ -215,12 +234,13 @@ class SqliteKeyStore {
     return settle_key(request);
   }
   Result<> settle_key(Request& request) {
-    const detail::sqlite::Use settle{file_[request.kind == Request::Kind::complete ? complete_key : release_key]};
+    const bool completes = request.kind == Request::Kind::complete;
+    const detail::sqlite::Use settle{file_[completes ? complete_key : release_key]};
     bind_key(*settle.operator->(), request.key)
         .bind(4, static_cast<std::int64_t>(request.claim.fence));
+    if (completes) settle->bind(5, request.kept);
     if (settle->step() != SQLITE_DONE) return file_.problem();
     if (file_.changes() == 1) return {};
-    const bool completes = request.kind == Request::Kind::complete;
     request.result = detail::no_longer_held(completes ? "complete" : "release");
     return {};
   }
@@ -268,6 +288,7 @@ class SqliteKeyStore {
   }
 
   const Duration keep_;
+  const std::size_t max_result_;
   SystemClock system_clock_;
   const Clock* clock_;
 

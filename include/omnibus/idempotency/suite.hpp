@@ -40,6 +40,8 @@ class KeyStoreSuite {
     what_is_released_or_over_is_free_again();
     only_the_last_claim_counts();
     another_payload_is_a_mismatch();
+    a_result_comes_back_whole();
+    a_result_too_large_changes_nothing();
     all_parts_of_a_name_count();
     one_of_many_wins();
     std::vector<Step> history;
@@ -57,10 +59,16 @@ class KeyStoreSuite {
   }
   static IdempotencyKey key(std::string_view name) { return {"billing", "orders", name}; }
   template <class Store>
+  bool complete(Store& store, const Claim& mine, std::string_view result = {}) {
+    return store.complete(key("1"), mine, result).has_value();
+  }
+  template <class Store>
   Claim claim(Store& store, const IdempotencyKey& of, const detail::Hash128& fingerprint = payload) {
     Result<Claim> claimed = store.claim(of, fingerprint, lease_);
     if (!claimed) expect(false, "a claim failed: " + claimed.error().message());
-    return claimed ? *claimed : Claim{State::mismatch, 0, 0, {}};
+    if (!claimed) return Claim{State::mismatch, 0, 0, {}};
+    expect(claimed->state == State::completed || claimed->result.empty(), "there is a result before a completion");
+    return *claimed;
   }
 
   void a_key_is_free_then_in_progress_then_completed() {
@@ -70,12 +78,12 @@ class KeyStoreSuite {
     const Claim theirs = claim(*store, key("1"));
     expect(theirs.state == State::in_progress, "a key in progress is claimed again");
     expect(theirs.lease > Duration::zero() && theirs.lease <= lease_, "it does not say how long to wait");
-    expect(store->complete(key("1"), mine).has_value(), "what was claimed cannot be completed");
+    expect(complete(*store, mine), "what was claimed cannot be completed");
     expect(claim(*store, key("1")).state == State::completed, "what was completed is not remembered");
     pass_(lease_ * 2);
     expect(claim(*store, key("1")).state == State::completed, "what was completed is forgotten with its lease");
     expect(!store->release(key("1"), mine), "what was completed can be released");
-    expect(!store->complete(key("1"), mine), "what was completed can be completed again");
+    expect(!complete(*store, mine), "what was completed can be completed again");
   }
 
   void what_is_released_or_over_is_free_again() {
@@ -89,7 +97,7 @@ class KeyStoreSuite {
     const Claim third = claim(*store, key("1"));
     expect(third.state == State::acquired, "a lease does not end");
     expect(third.fence > second.fence, "the fence does not grow when a lease is over");
-    expect(store->complete(key("1"), third).has_value(), "who took over cannot complete");
+    expect(complete(*store, third), "who took over cannot complete");
   }
 
   void only_the_last_claim_counts() {
@@ -97,14 +105,40 @@ class KeyStoreSuite {
     const Claim late = claim(*store, key("1"));
     pass_(lease_ * 2);
     const Claim last = claim(*store, key("1"));
-    expect(!store->complete(key("1"), late), "a late completion counts, though another one has taken over");
+    expect(!complete(*store, late, "late"), "a late completion counts, though another one has taken over");
     expect(!store->release(key("1"), late), "a late release takes the key from who has taken over");
     expect(claim(*store, key("1")).state == State::in_progress, "who has taken over has lost the key");
     expect(store->release(key("1"), last).has_value(), "who has taken over cannot release");
     const Claim next = claim(*store, key("1"));
-    expect(!store->complete(key("1"), late) && !store->complete(key("1"), last),
-           "a fence is used again after a release");
-    expect(store->complete(key("1"), next).has_value(), "the last claim cannot be completed");
+    expect(!complete(*store, late) && !complete(*store, last), "a fence is used again after a release");
+    expect(complete(*store, next, "next"), "the last claim cannot be completed");
+    expect(!complete(*store, late, "late") && claim(*store, key("1")).result == "next",
+           "a late completion leaves its result");
+  }
+
+  void a_result_comes_back_whole() {
+    const std::size_t most = make_()->max_result();
+    const std::string zeros("a\0b", 3), bytes("\xff\xfe\r\n%", 5), largest(most, 'r');
+    for (const std::string_view result : {std::string_view{}, std::string_view{zeros}, std::string_view{bytes},
+                                          std::string_view{largest}}) {
+      if (result.size() > most) continue;
+      auto store = make_();
+      expect(complete(*store, claim(*store, key("1")), result), "a result is not taken");
+      expect(claim(*store, key("1")).result == result, "a result does not come back as it was");
+      pass_(lease_ * 2);
+      expect(claim(*store, key("1")).result == result, "a result is forgotten before its key");
+      expect(claim(*store, key("2")).state == State::acquired, "a result is in the way of another key");
+    }
+  }
+
+  void a_result_too_large_changes_nothing() {
+    auto store = make_();
+    const Claim mine = claim(*store, key("1"));
+    const Result<> refused = store->complete(key("1"), mine, std::string(store->max_result() + 1, 'r'));
+    expect(!refused && refused.error().code == Errc::too_large, "a result too large is not refused as too_large");
+    expect(claim(*store, key("1")).state == State::in_progress, "a result too large settles the key");
+    expect(complete(*store, mine), "after a result too large the key cannot be completed");
+    expect(claim(*store, key("1")).result.empty(), "a part of a result too large is kept");
   }
 
   void another_payload_is_a_mismatch() {
@@ -112,7 +146,7 @@ class KeyStoreSuite {
     const Claim mine = claim(*store, key("1"));
     const detail::Hash128 other{1, 3};
     expect(claim(*store, key("1"), other).state == State::mismatch, "another payload passes while in progress");
-    (void)store->complete(key("1"), mine);
+    (void)complete(*store, mine);
     expect(claim(*store, key("1"), other).state == State::mismatch, "another payload passes after completion");
     expect(claim(*store, key("1")).state == State::completed, "a mismatch has changed something");
   }
@@ -127,10 +161,12 @@ class KeyStoreSuite {
     for (const IdempotencyKey& each : all) {
       const Claim mine = claim(*store, each);
       expect(mine.state == State::acquired, "two names are taken for one");
-      expect(store->complete(each, mine).has_value(), "a name is not found again");
+      expect(store->complete(each, mine, each.key.substr(0, 4)).has_value(), "a name is not found again");
     }
     for (const IdempotencyKey& each : all) {
-      expect(claim(*store, each).state == State::completed, "a name is not remembered");
+      const Claim known = claim(*store, each);
+      expect(known.state == State::completed, "a name is not remembered");
+      expect(known.result == each.key.substr(0, 4), "a name has the result of another one");
     }
   }
 
@@ -146,7 +182,7 @@ class KeyStoreSuite {
           const Result<Claim> mine = store->claim(key(name), payload, std::chrono::hours{1});
           if (!mine || mine->state != State::acquired) continue;
           won.fetch_add(1);
-          (void)store->complete(key(name), *mine);
+          (void)store->complete(key(name), *mine, {});
         }
       });
     }
@@ -176,6 +212,7 @@ class KeyStoreSuite {
     bool has[2]{};
     int holder = -1;  // who has the key, as the protocol says
     int completions = 0;
+    std::string_view result;  // of the completion that counts
     std::string words;
     for (const Step step : history) {
       const int who = static_cast<int>(step) / 4;
@@ -186,6 +223,7 @@ class KeyStoreSuite {
           const Claim got = claim(*store, key("1"));
           const State should = completions > 0 ? State::completed : holder >= 0 ? State::in_progress : State::acquired;
           expect(got.state == should, "after" + words + ": the claim has another answer than it should");
+          expect(got.result == result, "after" + words + ": a duplicate gets another result");
           if (got.state != State::acquired) break;
           held[who] = got;
           has[who] = true;
@@ -198,8 +236,10 @@ class KeyStoreSuite {
         case Step::release_b: {
           if (!has[who]) break;
           const bool completes = step == Step::complete_a || step == Step::complete_b;
-          const bool counts = completes ? store->complete(key("1"), held[who]).has_value()
+          const std::string_view mine = who == 0 ? "a's" : "b's";
+          const bool counts = completes ? complete(*store, held[who], mine)
                                         : store->release(key("1"), held[who]).has_value();
+          if (completes && counts) result = mine;
           completions += completes && counts ? 1 : 0;
           expect(completions <= 1, "after" + words + ": two completions count");
           expect(counts || holder != who, "after" + words + ": who has the key cannot settle it");
@@ -220,8 +260,9 @@ class KeyStoreSuite {
     const Claim last = claim(*store, key("1"));
     if (completions == 1) {
       expect(last.state == State::completed, "after" + words + ": the completion is forgotten");
+      expect(last.result == result, "after" + words + ": the result is not that of the completion");
     } else {
-      expect(last.state == State::acquired && store->complete(key("1"), last).has_value(),
+      expect(last.state == State::acquired && complete(*store, last),
              "after" + words + ": nobody can succeed any more");
     }
   }

@@ -46,17 +46,18 @@ class IdempotentStage {
                              options_.key ? std::string_view{chosen} : delivery.id()};
     if (key.key.empty()) return next(delivery);
     if (const auto* past = delivery.history(); past != nullptr && past->claim_to_complete != 0) {
-      Effects effects = past->effects ? std::move(*past->effects) : Effects{store_};
+      Effects effects = past->effects ? std::move(*past->effects) : Effects{store_, store_->max_result()};
       return complete(delivery, key, {Claim::State::acquired, past->claim_to_complete,
                                       past->claim_handle, options_.lease}, effects);
     }
-    const Result<Claim> claim =
+    Result<Claim> claim =
         store_->claim(key, detail::hash128(delivery.payload()), options_.lease);
     if (!claim) return wait_for_store(delivery, claim.error());
     switch (claim->state) {
       case Claim::State::acquired: break;
       case Claim::State::completed:
         delivery.mark_duplicate();
+        delivery.set_result(std::move(claim->result));
         delivery.context().notify(DeliveryEvent::duplicate, delivery, nullptr);
         return {};
       case Claim::State::in_progress: return in_progress(claim->lease);
@@ -64,8 +65,8 @@ class IdempotentStage {
         return Error::make(Errc::key_mismatch, "claim idempotency key",
                            "the key was used before with another payload");
     }
-    Effects effects{store_};
-    if constexpr (writes_effects) delivery.set_effects(&effects);
+    Effects effects{store_, store_->max_result()};
+    delivery.set_effects(&effects);
     Result<> result = detail::guarded([&] { return next(delivery); });
     delivery.set_effects(nullptr);
     if (result && !delivery.dead_lettered()) return complete(delivery, key, *claim, effects);
@@ -75,7 +76,7 @@ class IdempotentStage {
 
  private:
   static constexpr bool writes_effects = requires(S& store, const IdempotencyKey& key, const Claim& claim) {
-    store.complete_with(key, claim, [](auto*) { return Result<>{}; });
+    store.complete_with(key, claim, [](auto*) { return Result<>{}; }, std::string_view{});
   };
 
   /// The handler has ended well. When the store cannot be told, only telling it is tried again; a
@@ -89,23 +90,29 @@ class IdempotentStage {
       (void)store_->release(key, claim);
       return written;
     }
-    if (completed || !completed.error().retryable) return {};
+    if (completed || !completed.error().retryable) {
+      delivery.set_result(std::move(effects.result()));
+      return {};
+    }
     auto& history = delivery.remember(completed.error(), delivery.context().clock().now());
     history.claim_to_complete = claim.fence;
     history.claim_handle = claim.handle;
-    if (!effects.empty()) history.effects = std::make_shared<Effects>(std::move(effects));
+    if (!effects.empty() || !effects.result().empty()) {
+      history.effects = std::make_shared<Effects>(std::move(effects));
+    }
     return wait_for_store(delivery, completed.error());
   }
   /// `written`: what became of the effects.
   Result<> tell(const IdempotencyKey& key, const Claim& claim, Effects& effects, Result<>& written) const {
     if constexpr (writes_effects) {
       if (!effects.empty()) {
-        return store_->complete_with(key, claim, [&](auto* connection) {
+        const auto write = [&](auto* connection) {
           return written = detail::guarded([&] { return effects.write(connection); });
-        });
+        };
+        return store_->complete_with(key, claim, write, effects.result());
       }
     }
-    return store_->complete(key, claim);
+    return store_->complete(key, claim, effects.result());
   }
 
   static Error in_progress(Duration lease_left) {
@@ -125,13 +132,15 @@ class IdempotentStage {
 /// remembers. A failed or dead-lettered message releases its key, so that it can be redriven. With a store
 /// that writes effects, such as SqliteKeyStore, what the handler gave to its write_with is written in the
 /// transaction that completes the key; where that fails, the message has failed, beyond any `retry` within.
+/// What the handler gave to keep_result is kept with the key: a stage around this one finds it as
+/// `delivery.result()`, of the first delivery and of every duplicate, and can so answer each of them alike.
 /// Errors: key_mismatch (permanent) for a key with another payload; while the store fails, nothing
 /// is handled and the message waits. Lifetime: the store must outlive the subscription.
 template <class S>
 auto idempotent(S& store, IdempotentOptions options = {}) {
   constexpr bool good = KeyStore<S>;
   static_assert(good,
-                "omnibus: this is no key store. Write one with claim, complete and release, see "
+                "omnibus: this is no key store. Write one with claim, complete, release and max_result, see "
                 "omnibus/idempotency/store.hpp, or take omnibus::MemoryKeyStore");
   if constexpr (good) {
     return Chain<IdempotentStage<S>>{std::tuple{IdempotentStage<S>{store, options}}};
@@ -139,6 +148,24 @@ auto idempotent(S& store, IdempotentOptions options = {}) {
     return Chain<>{};
   }
 }
+/// For handlers behind idempotent(): keeps these bytes with the delivery's key once the handler has ended well;
+/// called again, these instead. They are what `delivery.result()` is, now and for duplicates. A failed attempt
+/// leaves nothing. Return what it returns, unless the message is handled well without a result.
+/// Errors: too_large (permanent), more than the store's max_result(): nothing is kept, and no result is cut;
+/// unsupported, where no idempotent() runs the handler, or the message has no key.
+inline Result<> keep_result(const Delivery& delivery, std::string bytes) {
+  Effects* const effects = delivery.effects();
+  if (effects == nullptr) {
+    return Error::make(Errc::unsupported, "keep a result with its idempotency key",
+                       "the handler is not behind idempotent(), or the message has no key");
+  }
+  if (bytes.size() > effects->max_result()) {
+    return detail::result_too_large(bytes.size(), effects->max_result());
+  }
+  effects->result() = std::move(bytes);
+  return {};
+}
+
 /// A temporary store would be gone before the first message.
 template <class S>
 Chain<> idempotent(const S&& store, IdempotentOptions options = {}) = delete;

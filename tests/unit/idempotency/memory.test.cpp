@@ -262,6 +262,10 @@ TEST_CASE("options of a store that cannot be are refused by name") {
   CHECK(throws_saying<std::invalid_argument>(
       [] { MemoryKeyStore store{{.capacity = std::size_t{1} << 32}}; }, "capacity"));
   CHECK(throws_saying<std::invalid_argument>([] { MemoryKeyStore store{{.keep = 0s}}; }, "keep"));
+  CHECK(throws_saying<std::invalid_argument>([] { MemoryKeyStore store{{.max_result = (1u << 20) + 1}}; },
+                                             "max_result"));
+  CHECK(throws_saying<std::invalid_argument>(
+      [] { MemoryKeyStore store{{.max_result = 10, .all_results = 159}}; }, "all_results"));
 }
 
 namespace {
@@ -269,12 +273,13 @@ namespace {
 /// What a store with one shard does, in the plainest words.
 class Model {
  public:
-  explicit Model(std::size_t capacity) : capacity_{capacity} {}
+  Model(std::size_t capacity, std::size_t all_results) : capacity_{capacity}, all_results_{all_results} {}
 
   struct Answer {
     bool full = false;
     State state{};
     Duration lease{};
+    std::string result{};
   };
   /// On `acquired` the key is this ticket's.
   Answer claim(const std::string& key, const detail::Hash128& fingerprint, Instant now,
@@ -282,16 +287,14 @@ class Model {
     auto found = keys_.find(key);
     if (found != keys_.end()) {
       if (found->second.fingerprint != fingerprint) return {false, State::mismatch, {}};
-      if (found->second.completed) return {false, State::completed, {}};
+      if (found->second.completed) return {false, State::completed, {}, found->second.result};
       if (found->second.until > now) {
         return {false, State::in_progress, found->second.until - now};
       }
     } else {
       if (keys_.size() >= capacity_) {
         if (completed_.empty()) return {true, {}, {}};
-        keys_.erase(completed_.front());
-        completed_.pop_front();
-        ++forgotten;
+        forget_oldest();
       }
       found = keys_.emplace(key, Entry{}).first;
       found->second.fingerprint = fingerprint;
@@ -300,11 +303,14 @@ class Model {
     found->second.ticket = ticket;
     return {false, State::acquired, lease};
   }
-  bool complete(const std::string& key, std::uint64_t ticket) {
+  bool complete(const std::string& key, std::uint64_t ticket, const std::string& result) {
     Entry* entry = held(key, ticket);
     if (entry == nullptr) return false;
     entry->completed = true;
+    entry->result = result;
     completed_.push_back(key);
+    bytes_ += result.size();
+    while (bytes_ > all_results_) forget_oldest();
     return true;
   }
   bool release(const std::string& key, std::uint64_t ticket) {
@@ -321,7 +327,14 @@ class Model {
     Instant until{};
     std::uint64_t ticket = 0;
     bool completed = false;
+    std::string result;
   };
+  void forget_oldest() {
+    bytes_ -= keys_[completed_.front()].result.size();
+    keys_.erase(completed_.front());
+    completed_.pop_front();
+    ++forgotten;
+  }
   Entry* held(const std::string& key, std::uint64_t ticket) {
     const auto found = keys_.find(key);
     if (found == keys_.end() || found->second.ticket != ticket || found->second.completed) {
@@ -330,7 +343,7 @@ class Model {
     return &found->second;
   }
 
-  std::size_t capacity_;
+  std::size_t capacity_, all_results_, bytes_ = 0;
   std::map<std::string, Entry> keys_;
   std::list<std::string> completed_;
 };
@@ -342,8 +355,10 @@ std::string live(std::uint64_t seed, std::size_t capacity, std::size_t names, in
     return static_cast<std::size_t>(random() % limit);
   };
   VirtualClock clock;
-  MemoryKeyStore store{{.capacity = capacity, .keep = 24h * 10'000, .clock = &clock}};
-  Model model{capacity};
+  const std::size_t all_results = capacity * 16;
+  MemoryKeyStore store{
+      {.capacity = capacity, .keep = 24h * 10'000, .max_result = capacity, .all_results = all_results, .clock = &clock}};
+  Model model{capacity, all_results};
   struct Held {
     std::string name;
     Claim claim;
@@ -369,6 +384,7 @@ std::string live(std::uint64_t seed, std::size_t capacity, std::size_t names, in
       if (!got) continue;
       if (got->state != expected.state) return differs("claim");
       if (got->lease != expected.lease) return differs("lease");
+      if (got->result != expected.result) return differs("result");
       if (got->state != State::acquired) continue;
       if (got->fence <= std::exchange(fences[name], got->fence)) return differs("order of fences");
       held.push_back({name, *got, ticket});
@@ -380,8 +396,9 @@ std::string live(std::uint64_t seed, std::size_t capacity, std::size_t names, in
         held.pop_back();
       }
       if (what < 75) {
-        const bool done = static_cast<bool>(store.complete(key_of(each.name), each.claim));
-        if (done != model.complete(each.name, each.ticket)) return differs("complete");
+        const std::string result(below(2) * below(capacity + 1), static_cast<char>('a' + i % 26));
+        const bool done = static_cast<bool>(store.complete(key_of(each.name), each.claim, result));
+        if (done != model.complete(each.name, each.ticket, result)) return differs("complete");
       } else {
         const bool done = static_cast<bool>(store.release(key_of(each.name), each.claim));
         if (done != model.release(each.name, each.ticket)) return differs("release");
@@ -396,6 +413,18 @@ std::string live(std::uint64_t seed, std::size_t capacity, std::size_t names, in
 }
 
 }  // namespace
+
+TEST_CASE("full of results, the store forgets the oldest completed keys") {
+  MemoryKeyStore store{{.capacity = 100, .max_result = 10, .all_results = 160}};
+  for (int i = 0; i < 20; ++i) {
+    const std::string name = std::to_string(i);
+    CHECK(store.complete(key_of(name), claim(store, key_of(name)), std::string(10, 'r')));
+  }
+  CHECK(store.size() == 16);
+  CHECK(store.forgotten() == 4);
+  CHECK(claim(store, key_of("4")).state == State::completed);
+  CHECK(claim(store, key_of("3")).state == State::acquired);
+}
 
 TEST_CASE("over random lives the store does what a map would do") {
   for (const std::uint64_t seed : {1u, 2u, 3u}) {

@@ -100,12 +100,13 @@ TEST_CASE("redis keys: options that can never work are refused by name") {
   CHECK(refused({.endpoint = "rediss://localhost"}, "redis_tls()"));
   CHECK(refused({.prefix = "a{b}"}, "prefix"));
   CHECK(refused({.keep = 0s}, "keep"));
+  CHECK(refused({.max_result = (1u << 20) + 1}, "max_result"));
   CHECK(refused({.timeout = 0s}, "timeout"));
 }
 
 TEST_CASE("redis keys: a claim whose answer was lost is released before it is claimed again") {
   // The script's name, what became of the release, and of the claim.
-  ForgetfulServer server{"$40\r\n0123456789012345678901234567890123456789\r\n*2\r\n:0\r\n:0\r\n*2\r\n:0\r\n:7\r\n"};
+  ForgetfulServer server{"$40\r\n0123456789012345678901234567890123456789\r\n*1\r\n:1\r\n*1\r\n:7\r\n"};
   auto store = std::make_unique<RedisKeyStore>(RedisKeyStoreOptions{.endpoint = server.url()});
   const detail::Hash128 print = visible_fingerprint();
   const IdempotencyKey key{"g", "t", "name"};
@@ -117,12 +118,12 @@ TEST_CASE("redis keys: a claim whose answer was lost is released before it is cl
   CHECK(claim->fence == 7);
   store.reset();
   const auto heard = server.both();
-  const std::size_t asked = heard[0].find("\r\n$8\r\n");
+  const std::size_t asked = heard[0].find("\r\n$25\r\np");
   REQUIRE(asked != std::string::npos);
-  const std::string token = heard[0].substr(asked, 14);
-  const std::size_t released = heard[1].find("\r\nr\r\n"), claimed = heard[1].find("\r\nc\r\n");
+  const std::string token = heard[0].substr(asked + 8, 8);
+  const std::size_t released = heard[1].find("\r\n$9\r\nr"), claimed = heard[1].find("\r\n$25\r\np");
   REQUIRE(released != std::string::npos);
+  REQUIRE(claimed != std::string::npos);
   CHECK(released < claimed);
-  CHECK(heard[1].find(token) > released);
-  CHECK(heard[1].find(token) < claimed);
+  CHECK(heard[1].substr(released + 7, 8) == token);
 }

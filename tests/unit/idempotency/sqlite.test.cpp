@@ -145,6 +145,7 @@ TEST_CASE("sqlite: what a handler writes with its completion is written once and
   Result<> money{};
   const auto handler = [&](const Delivery& delivery) -> Result<> {
     ++calls;
+    if (Result<> kept = keep_result(delivery, "charged"); !kept) return kept;
     for (int i = 0; i < 2; ++i) {
       Result<> taken = store.write_with(delivery, [&](sqlite3* database) -> Result<> {
         if (sqlite3_exec(database, "INSERT INTO charges VALUES('x')", nullptr, nullptr, nullptr) != SQLITE_OK) {
@@ -163,6 +164,7 @@ TEST_CASE("sqlite: what a handler writes with its completion is written once and
   CHECK(charges() == 2);
   CHECK(pipeline(again.delivery));
   CHECK(again.delivery.duplicate());
+  CHECK(again.delivery.result() == "charged");
   CHECK(charges() == 2);
   CHECK(calls == 1);
 
@@ -250,7 +252,7 @@ TEST_CASE("sqlite: a file that cannot be used is refused with its name and why, 
     SqliteKeyStore store{{.path = folder.file("newer")}};
     (void)claim(store, "1");
   }
-  REQUIRE(Raw{folder.file("newer")}.run("UPDATE omnibus_meta SET value = 2 WHERE name = 'keys.version'") ==
+  REQUIRE(Raw{folder.file("newer")}.run("UPDATE omnibus_meta SET value = 3 WHERE name = 'keys.version'") ==
           SQLITE_OK);
   expect_refused(folder.file("newer"), Errc::topology_mismatch);
   if (::geteuid() != 0) {  // root may write everything
@@ -261,6 +263,30 @@ TEST_CASE("sqlite: a file that cannot be used is refused with its name and why, 
     REQUIRE(::chmod(folder.file("read only").c_str(), 0400) == 0);
     expect_refused(folder.file("read only"), Errc::access_denied);
   }
+}
+
+TEST_CASE("sqlite: a file of the first version keeps its keys, and keeps results from then on") {
+  const Folder folder;
+  Raw raw{folder.file()};
+  REQUIRE(raw.run("PRAGMA journal_mode=WAL;"
+                  "CREATE TABLE omnibus_meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+                  "INSERT INTO omnibus_meta VALUES('keys.version', 1), ('keys.fence', 7);"
+                  "CREATE TABLE omnibus_keys(id INTEGER PRIMARY KEY, fence INTEGER NOT NULL,"
+                  " until INTEGER NOT NULL, forget_at INTEGER NOT NULL, completed INTEGER NOT NULL DEFAULT 0,"
+                  " fingerprint BLOB NOT NULL, consumer BLOB NOT NULL, topic BLOB NOT NULL, key BLOB NOT NULL);"
+                  "CREATE UNIQUE INDEX omnibus_keys_name ON omnibus_keys(consumer, topic, key);"
+                  "CREATE INDEX omnibus_keys_old ON omnibus_keys(forget_at);"
+                  "INSERT INTO omnibus_keys VALUES(1, 7, 9223372036854775807, 9223372036854775807, 1,"
+                  " x'01000000000000000200000000000000', CAST('billing' AS BLOB), CAST('orders' AS BLOB),"
+                  " CAST('done' AS BLOB))") == SQLITE_OK);
+  SqliteKeyStore one{{.path = folder.file()}}, other{{.path = folder.file()}};
+  CHECK(claim(one, "done").state == State::completed);
+  CHECK(claim(other, "done").result.empty());
+  const Claim mine = claim(one, "new");
+  CHECK(mine.fence == 8);
+  CHECK(one.complete(key_of("new"), mine, "receipt"));
+  CHECK(claim(other, "new").result == "receipt");
+  CHECK(raw.number("SELECT value FROM omnibus_meta WHERE name = 'keys.version'") == 2);
 }
 
 TEST_CASE("sqlite: while another process writes for too long the store is unavailable, and goes on afterwards") {
@@ -335,5 +361,6 @@ TEST_CASE("sqlite: options that can never work are refused by name") {
   CHECK(refused({.path = ""}, "path"));
   CHECK(refused({.path = std::string("a\0b", 3)}, "path"));
   CHECK(refused({.path = "keys", .keep = 0s}, "keep"));
+  CHECK(refused({.path = "keys", .max_result = (1u << 20) + 1}, "max_result"));
   CHECK(refused({.path = "keys", .busy_timeout = -1s}, "busy_timeout"));
 }

@@ -36,14 +36,55 @@ struct MarksAtOnce : Changed {
 };
 struct NoFence : Changed {
   using Changed::Changed;
-  Result<> complete(const IdempotencyKey& key, const Claim& claim) {
-    const auto done = MemoryKeyStore::complete(key, claim);
+  Result<> complete(const IdempotencyKey& key, const Claim& claim, std::string_view result) {
+    const auto done = MemoryKeyStore::complete(key, claim, result);
     return done ? done : Result<>{};
   }
 };
 struct Forgets : Changed {
   using Changed::Changed;
-  Result<> complete(const IdempotencyKey& key, const Claim& claim) { return release(key, claim); }
+  Result<> complete(const IdempotencyKey& key, const Claim& claim, std::string_view) { return release(key, claim); }
+};
+struct NoResult : Changed {
+  using Changed::Changed;
+  Result<> complete(const IdempotencyKey& key, const Claim& claim, std::string_view result) {
+    if (result.size() > max_result()) return detail::result_too_large(result.size(), max_result());
+    return MemoryKeyStore::complete(key, claim);
+  }
+};
+struct CutsResults : Changed {
+  using Changed::Changed;
+  Result<> complete(const IdempotencyKey& key, const Claim& claim, std::string_view result) {
+    return MemoryKeyStore::complete(key, claim, result.substr(0, max_result()));
+  }
+};
+struct EndsResultsAtZero : Changed {
+  using Changed::Changed;
+  Result<> complete(const IdempotencyKey& key, const Claim& claim, std::string_view result) {
+    if (result.size() > max_result()) return MemoryKeyStore::complete(key, claim, result);
+    return MemoryKeyStore::complete(key, claim, result.substr(0, result.find('\0')));
+  }
+};
+struct CompletesWithoutLargeResults : Changed {
+  using Changed::Changed;
+  Result<> complete(const IdempotencyKey& key, const Claim& claim, std::string_view result) {
+    Result<> done = MemoryKeyStore::complete(key, claim, result);
+    if (!done && done.error().code == Errc::too_large) (void)MemoryKeyStore::complete(key, claim);
+    return done;
+  }
+};
+struct LastResultWins : Changed {
+  using Changed::Changed;
+  Result<Claim> claim(const IdempotencyKey& key, const detail::Hash128& fingerprint, Duration lease) {
+    auto claimed = MemoryKeyStore::claim(key, fingerprint, lease);
+    if (claimed && !claimed->result.empty() && !last.empty()) claimed->result = last;
+    return claimed;
+  }
+  Result<> complete(const IdempotencyKey& key, const Claim& claim, std::string_view result) {
+    last = result;
+    return MemoryKeyStore::complete(key, claim, result);
+  }
+  std::string last;
 };
 struct LeaseForEver : Changed {
   using Changed::Changed;
@@ -76,6 +117,11 @@ TEST_CASE("the suite finds stores that break a promise") {
   CHECK(verdict<MarksAtOnce>(3) != std::vector<std::string>{});
   CHECK(verdict<NoFence>(4) != std::vector<std::string>{});
   CHECK(verdict<Forgets>(3) != std::vector<std::string>{});
+  CHECK(verdict<NoResult>(1) != std::vector<std::string>{});
+  CHECK(verdict<CutsResults>(1) != std::vector<std::string>{});
+  CHECK(verdict<EndsResultsAtZero>(1) != std::vector<std::string>{});
+  CHECK(verdict<CompletesWithoutLargeResults>(1) != std::vector<std::string>{});
+  CHECK(verdict<LastResultWins>(1) != std::vector<std::string>{});
   CHECK(verdict<LeaseForEver>(3) != std::vector<std::string>{});
   CHECK(verdict<AnyPayload>(1) != std::vector<std::string>{});
   CHECK(verdict<AnyTopic>(1) != std::vector<std::string>{});

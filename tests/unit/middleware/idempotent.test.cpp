@@ -14,21 +14,25 @@ namespace {
 
 /// A store that answers what the test says, and counts.
 struct FakeStore {
-  Result<Claim> to_claim = Claim{Claim::State::acquired, 7, 70, {}};
+  Claim claimed{Claim::State::acquired, 7, 70, {}};
+  Result<> to_claim{};
   Result<> to_complete{};
   Result<> to_release{};
   int claims = 0;
   int completes = 0;
   int releases = 0;
   Claim last{};
+  std::string kept;
 
   Result<Claim> claim(const IdempotencyKey&, const detail::Hash128&, Duration) {
     ++claims;
-    return to_claim;
+    if (!to_claim) return to_claim.error();
+    return claimed;
   }
-  Result<> complete(const IdempotencyKey&, const Claim& claim) {
+  Result<> complete(const IdempotencyKey&, const Claim& claim, std::string_view result) {
     ++completes;
     last = claim;
+    kept = result;
     return to_complete;
   }
   Result<> release(const IdempotencyKey&, const Claim& claim) {
@@ -36,6 +40,7 @@ struct FakeStore {
     last = claim;
     return to_release;
   }
+  std::size_t max_result() const { return 8; }
 };
 static_assert(KeyStore<FakeStore>);
 
@@ -185,13 +190,13 @@ TEST_CASE("while another delivery has the key, the message waits and is not ackn
   auto pipeline = detail::compose(counting(calls) | idempotent(store));
   Received message{context, message_of("1", "k")};
 
-  store.to_claim = Claim{Claim::State::in_progress, 0, 0, 30ms};
+  store.claimed = Claim{Claim::State::in_progress, 0, 0, 30ms};
   const Result<> soon = pipeline(message.delivery);
   REQUIRE_FALSE(soon);
   CHECK(soon.error().code == Errc::key_in_progress);
   CHECK(soon.error().retry_after == 30ms);
 
-  store.to_claim = Claim{Claim::State::in_progress, 0, 0, 5min};
+  store.claimed = Claim{Claim::State::in_progress, 0, 0, 5min};
   CHECK(pipeline(message.delivery).error().retry_after == 100ms);
   CHECK(calls == 0);
   CHECK(store.completes + store.releases == 0);
@@ -200,7 +205,7 @@ TEST_CASE("while another delivery has the key, the message waits and is not ackn
 TEST_CASE("waiting for the key is no attempt of the handler") {
   FakeContext context;
   FakeStore store;
-  store.to_claim = Claim{Claim::State::in_progress, 0, 0, 5min};
+  store.claimed = Claim{Claim::State::in_progress, 0, 0, 5min};
   int calls = 0;
   auto pipeline = detail::compose(counting(calls) | retry({.attempts = 2}) | idempotent(store));
   Received message{context, message_of("1", "k")};
@@ -208,7 +213,7 @@ TEST_CASE("waiting for the key is no attempt of the handler") {
     REQUIRE(pipeline(message.delivery).error().again());
     message.delivery.begin_again();
   }
-  store.to_claim = Claim{Claim::State::acquired, 1, 1, {}};
+  store.claimed = Claim{Claim::State::acquired, 1, 1, {}};
   CHECK(pipeline(message.delivery));
   CHECK(message.delivery.attempt() == 1);
   CHECK(calls == 1);
@@ -298,6 +303,101 @@ TEST_CASE("a handler longer than the lease may be overtaken, and completes nothi
   Received third{context, message_of("1", "k"), 2};
   CHECK(other(third.delivery));
   CHECK(third.delivery.duplicate());
+}
+
+TEST_CASE("the result that a handler keeps is there for the stages around, of the first delivery and of duplicates") {
+  FakeContext context;
+  MemoryKeyStore store{{.clock = &context.time}};
+  int calls = 0;
+  std::vector<std::string> replies;
+  const auto reply = [&](Next next, Delivery& delivery) -> Result<> {
+    Result<> handled = next(delivery);
+    if (handled) replies.emplace_back(delivery.result());
+    return handled;
+  };
+  const std::string receipt("receipt\0 7", 10);
+  auto pipeline = detail::compose([&](const Delivery& delivery) -> Result<> {
+    CHECK(delivery.result().empty());
+    if (!keep_result(delivery, "replaced")) return permanent("not taken");
+    if (++calls == 1) return retryable("this attempt leaves nothing");
+    if (delivery.id() == "2") return {};
+    return keep_result(delivery, receipt);
+  } | retry({.initial = 1ms}) | idempotent(store) | reply);
+  Received first{context, message_of("1", "k", "body")}, again{context, message_of("1", "k", "body"), 1};
+  CHECK(run_to_end(pipeline, first.delivery, context));
+  CHECK(run_to_end(pipeline, again.delivery, context));
+  CHECK(again.delivery.duplicate());
+  CHECK(calls == 2);
+  Received other{context, message_of("2", "k", "body")};
+  CHECK(run_to_end(pipeline, other.delivery, context));
+  CHECK(replies == std::vector<std::string>{receipt, receipt, "replaced"});
+}
+
+TEST_CASE("a failed attempt leaves no result to the one that succeeds") {
+  FakeContext context;
+  FakeStore store;
+  int calls = 0;
+  auto pipeline = detail::compose([&](const Delivery& delivery) -> Result<> {
+    if (++calls == 2) return {};
+    CHECK(keep_result(delivery, "first"));
+    return retryable("not yet");
+  } | retry({.initial = 1ms}) | idempotent(store));
+  Received message{context, message_of("1", "k")};
+  CHECK(run_to_end(pipeline, message.delivery, context));
+  CHECK(store.kept.empty());
+  CHECK(message.delivery.result().empty());
+}
+
+TEST_CASE("a result too large is refused where the handler keeps it, and is nobody's retry") {
+  FakeContext context;
+  FakeStore store;
+  bool insists = true;
+  auto pipeline = detail::compose([&](const Delivery& delivery) -> Result<> {
+    CHECK(keep_result(delivery, "12345678"));
+    Result<> refused = keep_result(delivery, "123456789");
+    CHECK(refused.error().code == Errc::too_large);
+    CHECK(refused.error().context.find("9 bytes") != std::string::npos);
+    return insists ? refused : Result<>{};
+  } | retry() | dead_letter("orders.dlq") | idempotent(store));
+  Received message{context, message_of("1", "k")};
+  CHECK(pipeline(message.delivery));
+  CHECK(message.delivery.dead_lettered());  // at once, with its words: it would never fit
+  CHECK(store.completes == 0);
+  CHECK(message.delivery.result().empty());
+
+  insists = false;
+  Received content{context, message_of("2", "k")};
+  CHECK(pipeline(content.delivery));
+  CHECK_FALSE(content.delivery.dead_lettered());
+  CHECK(store.kept == "12345678");  // what was kept before, whole
+}
+
+TEST_CASE("a result is kept while only completing is tried again") {
+  FakeContext context;
+  FakeStore store;
+  store.to_complete = Error::make(Errc::unavailable, "complete");
+  auto pipeline = detail::compose([](const Delivery& delivery) { return keep_result(delivery, "done"); } |
+                                  idempotent(store));
+  Received message{context, message_of("1", "k")};
+  for (int i = 0; i < 3; ++i) {
+    CHECK_FALSE(pipeline(message.delivery));
+    CHECK(std::exchange(store.kept, "") == "done");
+    CHECK(message.delivery.result().empty());
+    message.delivery.begin_again();
+  }
+  store.to_complete = {};
+  CHECK(pipeline(message.delivery));
+  CHECK(store.kept == "done");
+  CHECK(message.delivery.result() == "done");
+}
+
+TEST_CASE("where nobody would keep a result, the handler is told") {
+  FakeContext context;
+  FakeStore store;
+  const auto handler = [](const Delivery& delivery) { return keep_result(delivery, "done"); };
+  Received without{context, message_of("1", "k")}, keyless{context, message_of("", "k")};
+  CHECK(handler(without.delivery).error().code == Errc::unsupported);
+  CHECK(detail::compose(handler | idempotent(store))(keyless.delivery).error().code == Errc::unsupported);
 }
 
 TEST_CASE("a lease must be positive") {

@@ -49,7 +49,7 @@ class Group {
   bool is_done(std::uint64_t position) const noexcept {
     if (position < watermark_) return true;
     const auto index = static_cast<std::size_t>(position - watermark_);
-    return index < states_.size() && states_[index].done;
+    return index < states_.size() && states_[index].done();
   }
 
   void join(Member& member) {
@@ -92,7 +92,7 @@ class Group {
     if (index >= states_.size()) states_.resize(index + 1);
     State& state = states_[index];
     Partition& partition = partitions_[static_cast<std::size_t>(partition_of(record))];
-    if (state.done || state.holder != nullptr || !may_take(member, partition)) {
+    if (state.holder != nullptr || !may_take(member, partition)) {
       return false;
     }
     state.holder = &member;
@@ -114,11 +114,10 @@ class Group {
   void done(const Member& member, const Record& record) {
     State* state = held(member, record.position);
     if (state == nullptr) return;
-    state->holder = nullptr;
-    state->done = true;
+    state->holder = &finished;
     if (!attempts_.empty()) attempts_.erase(record.position);
     const auto partition = partition_of(record);  // the record may go once the watermark moves
-    while (!states_.empty() && states_.front().done) {
+    while (!states_.empty() && states_.front().done()) {
       states_.pop_front();
       ++watermark_;
     }
@@ -151,10 +150,12 @@ class Group {
   }
 
  private:
+  /// Who has it in hand, or `finished`: nobody will any more. Behind a message that is stuck there are many.
   struct State {
     const Member* holder = nullptr;
-    bool done = false;
+    bool done() const noexcept { return holder == &finished; }
   };
+  inline static const Member finished{};
   struct Partition {
     const Member* owner = nullptr;
     const Member* heir = nullptr;  ///< who owns it once nothing is in flight

@@ -43,6 +43,11 @@ inline void append_argument(std::string& out, std::string_view argument) {
   append_count(out, '$', argument.size());
   out.append(argument).append("\r\n", 2);
 }
+/// One of two parts.
+inline void append_argument(std::string& out, std::string_view begin, std::string_view end) {
+  append_count(out, '$', begin.size() + end.size());
+  out.append(begin).append(end).append("\r\n", 2);
+}
 template <std::integral Number>
 void append_argument(std::string& out, Number number) {
   append_argument(out, std::string_view{Digits{number}});
