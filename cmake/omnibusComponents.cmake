@@ -25,7 +25,8 @@ omnibus_component(redis PACKAGE Hiredis LINK Hiredis::hiredis DEBIAN libhiredis-
 omnibus_component(redis_tls PACKAGE OpenSSL LINK OpenSSL::SSL DEBIAN libssl-dev
                   HEADERS backends/redis_tls.hpp)
 omnibus_component(sqlite PACKAGE SQLite3 LINK SQLite::SQLite3 DEBIAN libsqlite3-dev
-                  HEADERS idempotency/sqlite.hpp detail/sqlite.hpp)
+                  HEADERS idempotency/sqlite.hpp detail/sqlite.hpp backends/sqlite.hpp
+                          backends/sqlite/*.hpp)
 omnibus_component(fmt PACKAGE fmt LINK fmt::fmt DEBIAN libfmt-dev HEADERS format.hpp)
 
 # omnibus_find_dependency(<name> <link> <problem>) finds what a component needs: leaves the target to
