@@ -6,14 +6,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 
 #include <omnibus/backend.hpp>
+#include <omnibus/backends/sqlite/feed.hpp>
 #include <omnibus/backends/sqlite/publisher.hpp>
-#include <omnibus/backends/sqlite/reading.hpp>
 #include <omnibus/backends/sqlite/shards.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/wakeup.hpp>
@@ -87,17 +86,15 @@ class Consumer {
         }
       }
     }
-    reading_.close();
+    feed_.close();
     return closed;
   }
 
  private:
   static constexpr Duration flush_every = std::chrono::milliseconds{5};
-  static constexpr Duration seen_every = std::chrono::milliseconds{100};
   static constexpr Duration retry_after = std::chrono::milliseconds{200};
   static constexpr Duration every = std::chrono::seconds{1};
-  static constexpr std::size_t many = 256;         ///< settlements that are worth a turn
-  static constexpr std::size_t most_left = 100'000;  ///< of a shard, before no more of it is read
+  static constexpr std::size_t many = 256;  ///< settlements that are worth a turn
 
   void start() {
     if (std::exchange(started_, true)) return;
@@ -114,7 +111,8 @@ class Consumer {
     posted_ = false;
     if (!turn_->result) {
       unheard_ = true;  // it goes again, as it is
-      return failed(intake, turn_->result.error(), now);
+      retry_ = now + retry_after;
+      return failed(intake, turn_->result.error());
     }
     unheard_ = false;
     if (turn_->join) joined(intake);
@@ -126,19 +124,21 @@ class Consumer {
     for (const ShareChange& each : turn_->shares) {
       const auto index = static_cast<std::size_t>(each.shard);
       if (each.lost) tend_ = now;
-      if (each.lost || each.give_up) shards_.forget(index, intake);
+      if (each.lost || each.give_up) {
+        shards_.forget(index, intake);
+      } else if (shards_.all()[index].fence == each.fence) {
+        shards_.all()[index].window.heard(each.seen);
+      }
     }
-    for (const ShareRow& row : turn_->taken) {
-      shards_.take(row);
-      unread_left_ = true;
-    }
+    for (const ShareRow& row : turn_->taken) shards_.take(row);
     for (const std::int32_t shard : turn_->give_up) shards_.drain(static_cast<std::size_t>(shard), true);
-    well(intake);
+    if (read_again_ <= now) well(intake);
   }
 
   void joined(Intake* intake) {
     joined_ = true;
     place_ = turn_->place;
+    feed_.place(place_);
     shards_.all().resize(static_cast<std::size_t>(place_.shards));
     if (!turn_->start_lost) return;
     report_lost(intake, "the file no longer holds the start; it begins later");
@@ -150,8 +150,7 @@ class Consumer {
     intake->report(&lost);
     intake->report(nullptr);
   }
-  void failed(Intake* intake, const Error& problem, Instant now) {
-    retry_ = now + retry_after;
+  void failed(Intake* intake, const Error& problem) {
     well_ = false;
     if (intake != nullptr) intake->report(&problem);
   }
@@ -171,17 +170,19 @@ class Consumer {
   bool read(Intake& intake, Instant now, bool& full) {
     if (now < read_again_) return false;
     std::size_t delivered = 0;
-    Result<> done = reading_.is_open() ? Result<>{} : reading_.open(settings_);
+    std::uint64_t missing = 0;
+    Result<> done = feed_.open(settings_);
     if (done) done = look(now);
-    if (done && unread_left_) done = read_left();
     full = intake.room() == 0;
-    if (done && !full && anything_to_read()) done = read_shards(intake, delivered);
+    if (done && !full) done = feed_.read(intake, delivered, missing);
+    if (missing > 0) {
+      report_lost(&intake, std::to_string(missing) + " messages were removed before they were handled");
+    }
     if (!done) {
-      reading_.close();
+      feed_.close();
       read_again_ = now + retry_after;
-      failed(&intake, done.error(), now);
-    } else if (read_again_ != Instant::min() && !unheard_) {
-      read_again_ = Instant::min();
+      failed(&intake, done.error());
+    } else if (!unheard_) {
       well(&intake);
     }
     return delivered > 0;
@@ -189,102 +190,14 @@ class Consumer {
 
   /// Finds out whether others have written.
   Result<> look(Instant now) {
-    bool news = false;
-    Result<> done = reading_.look(news);
-    if (!done || (!news && !(waits_ && now >= ask_))) return done;
-    for (Shard& shard : shards_.all()) shard.more = true;
-    done = reading_.next_due(delayed_due_);
-    if (!done || plan_->reads_only) return done;
-    ask_ = now + std::chrono::milliseconds{50};  // leases end without anybody writing
-    std::int64_t members = 0;
-    bool any_free = false;
-    done = reading_.members(place_.group, wall_us(), members, any_free);
-    if (members != members_ || (waits_ && any_free)) tend_ = now;
+    Feed::News news;
+    const bool all = waits_ && now >= ask_;  // leases end without anybody writing
+    Result<> done = feed_.look(news, all);
+    if (!done || (!news.any && !all)) return done;
+    delayed_due_ = news.delayed_due;
+    ask_ = now + std::chrono::milliseconds{50};
+    if (!plan_->reads_only && (news.members != members_ || (waits_ && news.any_free))) tend_ = now;
     return done;
-  }
-
-  Result<> read_left() {
-    if (place_.group == 0) return unread_left_ = false, Result<>{};
-    for (std::size_t i = 0; i < shards_.all().size(); ++i) {
-      Shard& shard = shards_.all()[i];
-      if (shard.state == Shard::State::none || shard.knows_left) continue;
-      Result<> done = reading_.left(
-          place_.group, partition(i), [&](std::uint64_t position, std::int64_t due, std::uint32_t attempts) {
-            shard.window.add_left(position, plan_->reads_only ? 0 : due, attempts);
-          });
-      if (!done) return done;
-      shard.knows_left = true;
-    }
-    unread_left_ = false;
-    return {};
-  }
-
-  bool anything_to_read() const {
-    const std::int64_t now = wall_us();
-    for (const Shard& shard : shards_.all()) {
-      if (shard.state == Shard::State::active && (reads_log(shard) || shard.window.next_due() <= now)) return true;
-    }
-    return false;
-  }
-  bool reads_log(const Shard& shard) const {
-    return shard.more && (plan_->picks || plan_->reads_only || shard.window.left() < most_left);
-  }
-
-  Result<> read_shards(Intake& intake, std::size_t& delivered) {
-    Result<> done = reading_.begin();
-    const std::int64_t now = wall_us();
-    std::size_t active = 0;
-    for (const Shard& shard : shards_.all()) active += shard.state == Shard::State::active && shard.more ? 1 : 0;
-    const std::size_t quota = intake.room() / (active + 1) + 1;
-    const std::size_t count = shards_.all().size();
-    for (std::size_t i = 0; done && i < count && intake.room() > 0; ++i) {
-      done = read_shard((first_read_ + i) % count, quota, now, intake, delivered);
-    }
-    ++first_read_;
-    reading_.end();
-    return done;
-  }
-
-  Result<> read_shard(std::size_t index, std::size_t quota, std::int64_t now, Intake& intake,
-                      std::size_t& delivered) {
-    Shard& shard = shards_.all()[index];
-    if (shard.state != Shard::State::active) return {};
-    Window::Due due;
-    while (intake.room() > 0 && shard.window.take_due(now, due)) {
-      bool found = false;
-      Result<> done = reading_.at(partition(index), due.position, [&](const MessageView& message) {
-        shards_.deliver(index, due.position, due.attempts, message, intake);
-        found = true;
-        ++delivered;
-      });
-      if (!done) return done;
-      if (found) continue;
-      shard.window.done(due.position);
-      report_lost(&intake, "a message was removed before it came again");
-    }
-    const std::size_t wanted = detail::smaller(quota, intake.room());
-    if (wanted == 0 || !reads_log(shard)) return {};
-    std::size_t rows = 0;
-    std::uint64_t missing = 0;
-    Result<> done = reading_.from(
-        partition(index), shard.window.next(), wanted, [&](std::uint64_t position, const MessageView& message) {
-          ++rows;
-          if (position > shard.window.next()) missing += shard.window.skip_to(position);
-          std::uint32_t attempts = 0;
-          if (shard.window.pass(now, attempts) == Window::Step::skip) return true;
-          shards_.deliver(index, position, attempts, message, intake);
-          ++delivered;
-          return true;
-        });
-    shard.more = rows == wanted;
-    if (missing > 0) {
-      report_lost(&intake, std::to_string(missing) + " messages were removed before they were read");
-    }
-    return done;
-  }
-
-  std::int64_t partition(std::size_t shard) const noexcept {
-    return place_.first + static_cast<std::int64_t>(shard);
   }
 
   // ── asking ─────────────────────────────────────────────────────────────────────────────────────
@@ -294,13 +207,12 @@ class Consumer {
     if (posted_ || now < retry_) return;
     if (unheard_) return post(turn_, now);
     const bool member = !plan_->reads_only;
-    const bool tends = member && joined_ && now >= tend_;
+    const bool tends = member && now >= tend_;
     const bool moves = joined_ && delayed_due_ <= wall_us();
     const bool cares = member && joined_ && now >= care_ && (settings_.trim || settings_.shard_bound > 0);
     const bool settles = member && shards_.settled() > 0 && (now >= flush_ || shards_.settled() >= many);
-    const bool sees = member && now >= see_;
-    bool any = !joined_ || tends || moves || cares || settles;
-    if (!any && !sees && !ready_to_leave()) return;
+    const bool any = !joined_ || tends || moves || cares || settles || (member && any_in_haste());
+    if (!any) return;
     const std::shared_ptr<Turn> turn = new_turn();
     turn->join = !joined_;
     turn->tend = tends;
@@ -310,18 +222,16 @@ class Consumer {
       Shard& shard = shards_.all()[i];
       if (shard.state == Shard::State::none) continue;
       const bool leaves = is_ready_to_leave(shard);
-      if (leaves || tends || cares || shard.window.has_news() || shard.window.has_unwritten_seen()) {
+      if (leaves || tends || cares || shard.window.has_news() || shard.window.has_announcements()) {
         tell(*turn, i, leaves);
       }
       shard.leaving |= leaves;
     }
-    any |= !turn->shares.empty();
-    if (member) shards_.told();
-    see_ = now + seen_every;
+    shards_.told();
     if (tends) tend_ = now + detail::smaller<Duration>(every, std::chrono::microseconds{settings_.lease_us / 4});
     if (cares) care_ = now + every;
     if (moves) delayed_due_ = INT64_MAX;  // the next one is read when this is done
-    if (any) post(turn, now);
+    post(turn, now);
   }
   void post(const std::shared_ptr<Turn>& turn, Instant now) {
     turn->finished.store(false);
@@ -348,9 +258,13 @@ class Consumer {
   static bool is_ready_to_leave(const Shard& shard) noexcept {
     return shard.state == Shard::State::draining && shard.give_up && shard.in_hand == 0 && !shard.leaving;
   }
-  bool ready_to_leave() {
+  /// True when something cannot go on before the file knows of it.
+  bool any_in_haste() const noexcept {
     bool any = false;
-    for (const Shard& shard : shards_.all()) any |= is_ready_to_leave(shard);
+    for (const Shard& shard : shards_.all()) {
+      any |= is_ready_to_leave(shard) ||
+             (shard.state == Shard::State::active && shard.window.has_announcements());
+    }
     return any;
   }
 
@@ -390,8 +304,8 @@ class Consumer {
   const std::shared_ptr<detail::Wakeup> bell_ = std::make_shared<detail::Wakeup>();
   std::atomic<bool> woken_{false};
 
-  Reading reading_;
   Shards shards_{plan_};
+  Feed feed_{shards_, plan_};
   Place place_;
   std::shared_ptr<Turn> turn_;
   bool started_ = false;
@@ -399,12 +313,10 @@ class Consumer {
   bool unheard_ = false;     // it failed and has to go again
   bool joined_ = false;
   bool well_ = false;        // nothing is wrong, and the intake knows it
-  bool unread_left_ = false;
   bool waits_ = false;       // others have to give up what is to be ours
   bool left_ = false;
   std::int64_t members_ = 0;
   std::int64_t delayed_due_ = INT64_MAX;
-  std::size_t first_read_ = 0;
   Instant posted_at_{};
   Instant lease_until_ = Instant::max();
   Instant retry_ = Instant::min();
@@ -412,7 +324,6 @@ class Consumer {
   Instant tend_ = Instant::min();
   Instant care_ = Instant::min();
   Instant flush_ = Instant::min();
-  Instant see_ = Instant::min();
   Instant ask_ = Instant::min();
 };
 

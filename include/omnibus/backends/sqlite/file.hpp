@@ -78,8 +78,9 @@ class File {
     constexpr int busy_ms = 200;  // whoever opens tries again
     Result<> opened = check(database_.open(path_, busy_ms));
     if (opened) opened = use_log();
-    if (opened) opened = run(settings.survives == SqliteSurvives::power_loss ? "PRAGMA synchronous=FULL"
-                                                                             : "PRAGMA synchronous=NORMAL");
+    flushes_ = false;
+    can_flush_ = settings.survives == SqliteSurvives::power_loss;
+    if (opened) opened = run("PRAGMA synchronous=NORMAL");
     if (opened) opened = run("PRAGMA wal_autocheckpoint=4000");
     if (opened && settings.max_pages > 0) {
       opened = run(("PRAGMA max_page_count=" + std::to_string(settings.max_pages)).c_str());
@@ -101,6 +102,13 @@ class File {
     sqlite3_busy_handler(database_.get(), handler, context);
   }
 
+  /// Whether what is committed from now on is on the disk when COMMIT returns. Outside of transactions.
+  Result<> flush_commits(bool flush) {
+    flush &= can_flush_;
+    if (flush == flushes_) return {};
+    flushes_ = flush;
+    return run(flush ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
+  }
   Result<> run(const char* sql) { return check(database_.run(sql)); }
   Result<> prepare(Statement& statement, std::string_view sql) {
     return check(statement.prepare(database_, sql));
@@ -181,6 +189,8 @@ class File {
 
   std::string path_;
   Database database_;
+  bool can_flush_ = true;
+  bool flushes_ = false;
   int code_ = SQLITE_OK;
 };
 

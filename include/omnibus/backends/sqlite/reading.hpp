@@ -29,6 +29,7 @@ class Reading {
     };
     also(version_, "PRAGMA data_version");
     also(from_, "SELECT * FROM omnibus_messages WHERE row BETWEEN ?1 AND ?2 ORDER BY row LIMIT ?3");
+    also(last_, "SELECT row FROM omnibus_messages WHERE row BETWEEN ?1 AND ?2 ORDER BY row DESC LIMIT 1");
     also(left_, "SELECT row, due, attempts FROM omnibus_left WHERE grp = ?1 AND row BETWEEN ?2 AND ?3");
     also(due_, "SELECT due FROM omnibus_later ORDER BY due LIMIT 1");
     also(members_, "SELECT count(*) FROM omnibus_members WHERE grp = ?1 AND until >= ?2");
@@ -38,7 +39,7 @@ class Reading {
   }
   bool is_open() const noexcept { return file_.is_open(); }
   void close() noexcept {
-    for (Statement* each : {&version_, &from_, &left_, &due_, &members_, &free_}) each->finalize();
+    for (Statement* each : {&version_, &from_, &last_, &left_, &due_, &members_, &free_}) each->finalize();
     file_.close();
   }
 
@@ -53,8 +54,7 @@ class Reading {
   Result<> begin() { return file_.run("BEGIN"); }
   void end() { (void)file_.run("COMMIT"); }
 
-  /// Reads messages of a partition from a position on: `each(position)` returns the place for a message, or
-  /// nullptr to go no further.
+  /// Reads messages of a partition from a position on: `each(position, message)`.
   template <class Each>
   Result<> from(std::int64_t partition, std::uint64_t position, std::size_t count, Each each) {
     const Use rows{from_};
@@ -63,7 +63,7 @@ class Reading {
         .bind(3, static_cast<std::int64_t>(count));
     int code = rows->step();
     for (; code == SQLITE_ROW; code = rows->step()) {
-      if (!each(position_of(rows->number(0)), message())) return {};
+      each(position_of(rows->number(0)), message());
     }
     return file_.check(code);
   }
@@ -75,6 +75,15 @@ class Reading {
     const int code = rows->step();
     if (code == SQLITE_ROW) each(message());
     return file_.check(code);
+  }
+
+  /// The position that the next message of a partition gets.
+  Result<> end_of(std::int64_t partition, std::uint64_t& end) {
+    std::int64_t row = 0;
+    last_.bind(1, row_of(partition, 0)).bind(2, row_of(partition, last_position));
+    Result<> done = one(last_, row);
+    end = position_of(row) + 1;
+    return done;
   }
 
   /// What is left of a shard of a group: `each(position, due, attempts)`.
@@ -125,7 +134,7 @@ class Reading {
 
   File file_;
   std::int64_t seen_version_ = -1;
-  Statement version_, from_, left_, due_, members_, free_;
+  Statement version_, from_, last_, left_, due_, members_, free_;
 };
 
 }  // namespace omnibus::sqlite

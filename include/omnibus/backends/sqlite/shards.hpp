@@ -66,7 +66,7 @@ class Shards {
 
   void take(const ShareRow& row) {
     Shard& shard = all_[static_cast<std::size_t>(row.shard)];
-    shard.window.begin(row.cursor, row.seen);
+    shard.window.begin(row.cursor, row.seen, plan_->reads_only);
     shard.state = Shard::State::active;
     shard.fence = row.fence;
     shard.more = true;
@@ -142,7 +142,6 @@ class Shards {
         drain(index, false);
         break;
     }
-    if (plan_->reads_only) shard.window.keep_to_itself();
   }
 
  private:

@@ -180,6 +180,8 @@ class Writer {
   Result<> transact(Instant now, std::uint64_t end, std::uint64_t& reached) {
     busy_until_ = detail::smaller(outbox_.earliest(), now + patience);
     if (Result<> opened = open(); !opened) return opened;
+    // What consumers have done may be done again after a power failure; what is published may not be lost.
+    if (Result<> set = file_.flush_commits(outbox_.next() < end); !set) return set;
     if (Result<> begun = file_.run("BEGIN IMMEDIATE"); !begun) return begun;
     log_.begin();
     const std::int64_t wall = wall_us();
