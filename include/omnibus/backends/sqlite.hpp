@@ -71,7 +71,8 @@ class Sqlite {
                                              .delays = true,
                                              .replay_by_position = true,
                                              .replay_by_time = true,
-                                             .counts_attempts = true};
+                                             .counts_attempts = true,
+                                             .quiet = std::chrono::milliseconds{300}};
 
   explicit Sqlite(Config config)
       : publisher_{std::make_shared<sqlite::Publisher>(settings(std::move(config)))} {}
