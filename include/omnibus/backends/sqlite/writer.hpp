@@ -137,15 +137,15 @@ class Writer {
     }
     if (!written && reached > begin && !turns_.empty()) {
       // What is done needs less room than what is new.
-      fail_messages(end, written.error());
+      refuse(end, written.error());
       reached = outbox_.next();
       written = guarded_transaction(now, reached, reached);
     }
     if (!written) {
-      say(written.error().context);
-      fail_messages(end, written.error());
+      refuse(end, written.error());
     } else {
-      say({});
+      if (reached > begin || !refuses_) say({});
+      refuses_ &= reached == begin;
       outbox_.end_until(reached, [&](std::uint64_t number) {
         return receipts_[static_cast<std::size_t>(number - begin)];
       });
@@ -155,7 +155,10 @@ class Writer {
     progress_(false);
   }
 
-  void fail_messages(std::uint64_t end, const Error& why) {
+  /// Ends the messages before `end`.
+  void refuse(std::uint64_t end, const Error& why) {
+    say(why.context);
+    refuses_ |= outbox_.next() < end;
     Error error = why;
     error.operation = "publish";
     if (doubtful_) {
@@ -274,6 +277,7 @@ class Writer {
   std::vector<Receipt> receipts_;
   Instant busy_until_{};
   int failure_ = 0;        // SQLite's code of the last transaction, if it failed
+  bool refuses_ = false;   // the last messages were refused
   bool doubtful_ = false;  // the last transaction failed while it was committed
 
   detail::DeepThread thread_;
