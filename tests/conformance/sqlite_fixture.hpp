@@ -44,14 +44,14 @@ struct SqliteFixture {
 
   std::chrono::milliseconds deadline = std::chrono::seconds{30};
   std::size_t scale = 1000;
-  static constexpr std::chrono::seconds takeover{2};  ///< until what a dead member held comes again
+  static constexpr std::chrono::seconds takeover{1};  ///< until what a dead member held comes again
   std::uint64_t seed = 1;
   std::shared_ptr<Sabotage> sabotage = std::make_shared<Sabotage>(Fault::none);
   std::shared_ptr<Folder> folder = std::make_shared<Folder>();
   int topics = 0;
 
   Backend::Config config(std::string group = "g") const {
-    return {{.endpoint = folder->file("bus.db"), .group = std::move(group), .lease = std::chrono::seconds{2}},
+    return {{.endpoint = folder->file("bus.db"), .group = std::move(group), .lease = std::chrono::seconds{1}},
             sabotage};
   }
   std::string topic() { return "topic-" + std::to_string(++topics); }
