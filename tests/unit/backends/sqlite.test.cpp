@@ -318,6 +318,63 @@ TEST_CASE("a full file refuses what is new, and what is done can still be settle
   CHECK(raw.number("SELECT cursor FROM omnibus_shares") == static_cast<std::int64_t>(stored + 4));
 }
 
+/// The file system, which fails to flush write-ahead logs while that is wanted.
+class Disk {
+ public:
+  /// All files that are opened from now on are on it.
+  static void use() {
+    static const bool registered = [] {
+      real_ = sqlite3_vfs_find(nullptr);
+      static sqlite3_vfs disk = *real_;
+      disk.zName = "omnibus-test-disk";
+      disk.xOpen = &open;
+      return sqlite3_vfs_register(&disk, 1) == SQLITE_OK;
+    }();
+    REQUIRE(registered);
+  }
+  static inline std::atomic<bool> fails{false};
+
+ private:
+  static int open(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out) {
+    const int code = real_->xOpen(real_, name, file, flags, out);
+    if (code != SQLITE_OK || (flags & SQLITE_OPEN_WAL) == 0) return code;
+    std::call_once(once_, [file] {
+      methods_ = file->pMethods;
+      altered_ = *methods_;
+      altered_.xSync = [](sqlite3_file* synced, int how) {
+        return fails ? SQLITE_IOERR_FSYNC : methods_->xSync(synced, how);
+      };
+    });
+    if (file->pMethods == methods_) file->pMethods = &altered_;
+    return code;
+  }
+  static inline sqlite3_vfs* real_ = nullptr;
+  static inline std::once_flag once_;
+  static inline const sqlite3_io_methods* methods_ = nullptr;
+  static inline sqlite3_io_methods altered_{};
+};
+
+TEST_CASE("a disk that does not flush makes the outcome unknown, and what was ok before is there", "[sqlite]") {
+  Disk::use();
+  const Folder folder;
+  Bus bus{{.endpoint = folder.file(), .group = "g"}};
+  publish(bus, 0, 3);
+  Disk::fails = true;
+  const auto result = bus.publish("orders", "doubtful", {.key = "k"});
+  Disk::fails = false;
+  CHECK(code_of(result) == Errc::outcome_unknown);
+  publish(bus, 3, 5);
+  Seen seen;
+  const auto subscription = bus.subscribe("orders", seen.handler());
+  REQUIRE(seen.wait_for(5));
+  bus.publish("orders", "end", {.key = "k"}).value();
+  REQUIRE(Seen::holds_soon([&] { return seen.all().back() == "end"; }));
+  auto came = seen.all();
+  came.pop_back();
+  std::erase(came, "doubtful");
+  CHECK(came == numbers(0, 5));
+}
+
 TEST_CASE("while another process writes, a publish waits, and fails at its deadline", "[sqlite]") {
   const Folder folder;
   Bus bus{{.endpoint = folder.file(), .group = "g"}};
