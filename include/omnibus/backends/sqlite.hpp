@@ -72,7 +72,7 @@ class Sqlite {
                                              .replay_by_position = true,
                                              .replay_by_time = true,
                                              .counts_attempts = true,
-                                             .quiet = std::chrono::milliseconds{300}};
+                                             .quiet = std::chrono::milliseconds{200}};
 
   explicit Sqlite(Config config)
       : publisher_{std::make_shared<sqlite::Publisher>(settings(std::move(config)))} {}

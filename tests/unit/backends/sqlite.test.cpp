@@ -173,6 +173,19 @@ TEST_CASE("the log of a file has its say on what survives", "[sqlite]") {
   CHECK_THAT(lax.backend().health().detail, Catch::Contains("may be lost with the power"));
 }
 
+TEST_CASE("a subscription that ends at once leaves no lease behind", "[sqlite]") {
+  const Folder folder;
+  Bus bus{{.endpoint = folder.file(), .group = "g"}};
+  publish(bus, 0, 1);
+  for (int round = 0; round < 20; ++round) {
+    auto subscription = bus.subscribe("orders", [](const Delivery&) {});
+    CHECK(subscription.stop(10s));
+  }
+  Raw raw{folder.file()};
+  CHECK(raw.number("SELECT count(*) FROM omnibus_shares WHERE owner <> 0") == 0);
+  CHECK(raw.number("SELECT count(*) FROM omnibus_members") == 0);
+}
+
 // ── what may go ──────────────────────────────────────────────────────────────────────────────────
 
 TEST_CASE("without trim everything is kept; with it, what every group has finished goes", "[sqlite]") {

@@ -65,27 +65,7 @@ class Consumer {
     if (std::exchange(left_, true) || !started_) return {};
     Writer& writer = publisher_->writer();
     writer.unwatch(bell_);
-    Result<> closed;
-    if (!plan_->reads_only && joined_) {
-      if (posted_ && wait_for(*turn_, until)) hear_turn(nullptr, std::chrono::steady_clock::now());
-      if (!posted_) {
-        const auto last = new_turn();
-        last->leave = true;
-        if (unheard_) last->shares = std::move(turn_->shares);
-        for (std::size_t i = 0; i < shards_.all().size(); ++i) {
-          Shard& shard = shards_.all()[i];
-          if (shard.state == Shard::State::none) continue;
-          shard.window.abandon();
-          tell(*last, i, true);
-        }
-        writer.post(last);
-        if (!wait_for(*last, until)) {
-          closed = Error::make(Errc::timed_out, "close", "what is settled could not be written in time");
-        } else {
-          closed = last->result;
-        }
-      }
-    }
+    const Result<> closed = plan_->reads_only ? Result<>{} : leave(writer, until);
     feed_.close();
     return closed;
   }
@@ -287,6 +267,27 @@ class Consumer {
       if (next != INT64_MAX) due = detail::smaller(due, instant_of(next, wall_us(), now));
     }
     return detail::larger(due, read_again_);
+  }
+
+  /// Tells the file what is settled, and gives up what is ours, also what a turn that only joins has taken.
+  Result<> leave(Writer& writer, Instant until) {
+    if (posted_ && wait_for(*turn_, until)) hear_turn(nullptr, std::chrono::steady_clock::now());
+    if (posted_) return not_written();
+    if (!joined_) return {};
+    const auto last = new_turn();
+    last->leave = true;
+    if (unheard_) last->shares = std::move(turn_->shares);  // what failed goes first
+    for (std::size_t i = 0; i < shards_.all().size(); ++i) {
+      Shard& shard = shards_.all()[i];
+      if (shard.state == Shard::State::none) continue;
+      shard.window.abandon();
+      tell(*last, i, true);
+    }
+    writer.post(last);
+    return wait_for(*last, until) ? last->result : not_written();
+  }
+  static Result<> not_written() {
+    return Error::make(Errc::timed_out, "close", "what was settled could not be written in time");
   }
 
   /// Waits for the writing thread to finish a turn, until a moment of the machine's clock.
