@@ -28,7 +28,8 @@ omnibus_component(redis_tls PACKAGE OpenSSL LINK OpenSSL::SSL DEBIAN libssl-dev
 omnibus_component(sqlite PACKAGE SQLite3 LINK SQLite::SQLite3 DEBIAN libsqlite3-dev
                   HEADERS idempotency/sqlite.hpp parked/sqlite.hpp detail/sqlite.hpp
                           detail/sqlite_errors.hpp detail/sqlite_file.hpp
-                          event_store/sqlite.hpp event_store/sqlite/*.hpp)
+                          event_store/sqlite.hpp event_store/sqlite/*.hpp
+                          backends/sqlite.hpp backends/sqlite/*.hpp)
 omnibus_component(fmt PACKAGE fmt LINK fmt::fmt DEBIAN libfmt-dev HEADERS format.hpp)
 
 # omnibus_find_dependency(<name> <link> <problem>) finds what a component needs: leaves the target to

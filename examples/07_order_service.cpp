@@ -9,6 +9,7 @@
 #include <omnibus/backends/kafka.hpp>
 #include <omnibus/backends/rabbitmq.hpp>
 #include <omnibus/backends/redis_streams.hpp>
+#include <omnibus/backends/sqlite.hpp>
 #include <omnibus/omnibus.hpp>
 #include <string>
 #include <string_view>
@@ -24,6 +25,7 @@ const std::map<std::string_view, int (*)(const shop::Options&)> backends{
     {"rabbitmq", shop::serve<omnibus::RabbitMq>},
     {"kafka", shop::serve<omnibus::Kafka>},
     {"redis", shop::serve<omnibus::RedisStreams>},
+    {"sqlite", shop::serve<omnibus::Sqlite>},
 };
 
 int run(const shop::Options& options) {

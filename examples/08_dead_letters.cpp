@@ -8,6 +8,7 @@
 #include <omnibus/backends/kafka.hpp>
 #include <omnibus/backends/rabbitmq.hpp>
 #include <omnibus/backends/redis_streams.hpp>
+#include <omnibus/backends/sqlite.hpp>
 #include <omnibus/omnibus.hpp>
 #include <string>
 #include <string_view>
@@ -22,6 +23,7 @@ const std::map<std::string_view, int (*)(const letters::Options&)> backends{
     {"rabbitmq", letters::serve<omnibus::RabbitMq>},
     {"kafka", letters::serve<omnibus::Kafka>},
     {"redis", letters::serve<omnibus::RedisStreams>},
+    {"sqlite", letters::serve<omnibus::Sqlite>},
 };
 
 }  // namespace

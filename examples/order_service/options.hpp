@@ -37,6 +37,7 @@ inline constexpr std::string_view usage =
   --events FILE      order events, one JSON object a line
   --backend NAME     where the events travel (default: memory)
   --endpoint URL     where that backend is, for one that needs a server
+  --file FILE        where that backend keeps them, for sqlite
   --order ID         whose life the diagram shows (default: an order that had a retry)
   --diagram FILE     where the Mermaid sequence diagram goes (default: order.mmd)
   --concurrency N    handlers of each group that run at once (default: 4)
@@ -78,6 +79,7 @@ inline Options parse_options(const std::vector<std::string_view>& arguments) {
       {"--events", text(options.events)},
       {"--backend", text(options.backend)},
       {"--endpoint", text(options.endpoint)},
+      {"--file", text(options.endpoint)},
       {"--order", text(options.order)},
       {"--diagram", text(options.diagram)},
       {"--concurrency", number(options.concurrency, 1u, 1024u)},

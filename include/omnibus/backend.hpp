@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -35,6 +36,7 @@ struct Capabilities {
   bool replay_by_position = false;  ///< a subscription can start at a position
   bool replay_by_time = false;      ///< a subscription can start at a time
   bool counts_attempts = false;     ///< the number of earlier deliveries survives redelivery
+  Duration quiet = std::chrono::seconds{2};  ///< who has heard nothing for so long has got what there was
 };
 
 /// Runs exactly once with the ending of a publish: a Receipt when the broker holds the message

@@ -43,7 +43,9 @@ struct LetterReport {
 struct LetterOptions {
   double per_second = 0;    ///< redrive or discard at most so many; 0: as fast as it goes
   std::uint64_t limit = 0;  ///< and so many in all; 0: any number
-  Duration quiet = std::chrono::seconds{2};  ///< the pass is over when nothing has come for so long
+  /// The value of `quiet` that stands for what the backend's capabilities say.
+  static constexpr Duration by_backend = Duration::min();
+  Duration quiet = by_backend;  ///< the pass is over when nothing has come for so long
   Duration patience = std::chrono::seconds{30};  ///< and given up when the broker is away for so long
   Duration publish_timeout = std::chrono::seconds{10};
   std::size_t window = 256;  ///< letters in memory
@@ -89,6 +91,7 @@ class LetterPass final : private Intake {
         rate_{options_.per_second, clock_.now()} {
     // In this process what there is comes at once.
     if (!B::capabilities.shared) options_.quiet = Duration::zero();
+    if (options_.quiet == LetterOptions::by_backend) options_.quiet = B::capabilities.quiet;
     const auto name = detail::UuidGenerator{}.next(clock_.wall());
     name_.assign(name.data(), name.size());
   }
@@ -142,7 +145,8 @@ class LetterPass final : private Intake {
     };
     require(options.per_second == 0 || (options.per_second >= 0.001 && options.per_second <= 1e9),
             "per_second must be 0, for any number, or 0.001 to 1e9");
-    require(options.quiet >= Duration::zero(), "quiet must not be negative");
+    require(options.quiet >= Duration::zero() || options.quiet == LetterOptions::by_backend,
+            "quiet must not be negative");
     require(options.patience >= Duration::zero(), "patience must not be negative");
     require(options.publish_timeout > Duration::zero(), "publish_timeout must be positive");
     require(options.window >= 1, "window must be at least 1");

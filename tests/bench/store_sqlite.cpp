@@ -2,12 +2,7 @@
 // store.sqlite: claim and complete, a pair for each message, by 64 workers at once (and by one), each call
 // durable when it returns. flush_us: what writing a page and flushing it to the same disk takes by itself.
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <atomic>
-#include <filesystem>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,6 +10,7 @@
 #include <omnibus/idempotency/sqlite.hpp>
 
 #include "bench.hpp"
+#include "sqlite_bench.hpp"
 
 namespace ob = omnibus;
 
@@ -39,35 +35,17 @@ double pairs_a_second(const std::string& path, int workers, int pairs) {
   return pairs / watch.seconds();
 }
 
-double flush_us(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_CREAT | O_WRONLY, 0600);
-  if (fd < 0) throw std::runtime_error{"cannot write " + path};
-  const std::string page(4096, 'x');
-  constexpr int times = 200;
-  const bench::Stopwatch watch;
-  for (int i = 0; i < times; ++i) {
-    if (::pwrite(fd, page.data(), page.size(), i * 4096) < 0 || ::fdatasync(fd) != 0) {
-      throw std::runtime_error{"cannot flush " + path};
-    }
-  }
-  const double seconds = watch.seconds();
-  ::close(fd);
-  return seconds / times * 1e6;
-}
-
 }  // namespace
 
 int main() {
-  std::string folder = (std::filesystem::temp_directory_path() / "omnibus-bench.XXXXXX").string();
-  if (::mkdtemp(folder.data()) == nullptr) return 1;
+  const bench::Folder folder;
   std::vector<double> many, one, flush;
   for (int i = 0; i < 5; ++i) {
-    const std::string path = folder + "/" + std::to_string(i);
-    flush.push_back(flush_us(path + ".page"));
+    const std::string path = folder.file(std::to_string(i));
+    flush.push_back(bench::flush_us(path + ".page"));
     many.push_back(pairs_a_second(path + ".many", 64, 40'000));
     one.push_back(pairs_a_second(path + ".one", 1, 1'000));
   }
-  std::filesystem::remove_all(folder);
   bench::print("store.sqlite", {{"pairs", bench::median(many)},
                                 {"pairs_one_worker", bench::median(one)},
                                 {"flush_us", bench::median(flush)}});

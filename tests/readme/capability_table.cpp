@@ -12,12 +12,14 @@
 #include <omnibus/backends/rabbitmq.hpp>
 #include <omnibus/backends/redis_pubsub.hpp>
 #include <omnibus/backends/redis_streams.hpp>
+#include <omnibus/backends/sqlite.hpp>
 #include <omnibus/omnibus.hpp>
 
 namespace {
 
 /// The backends that are there. A new backend is one more entry.
 const std::vector<omnibus::Capabilities> backends{omnibus::Memory::capabilities,
+                                                  omnibus::Sqlite::capabilities,
                                                   omnibus::RabbitMq::capabilities,
                                                   omnibus::Kafka::capabilities,
                                                   omnibus::RedisStreams::capabilities,

@@ -21,7 +21,9 @@ inline Errc errc_of(int code) noexcept {
     case SQLITE_CORRUPT:
     case SQLITE_ERROR:
     case SQLITE_SCHEMA: return Errc::topology_mismatch;
-    case SQLITE_MISUSE: return Errc::internal;
+    case SQLITE_TOOBIG: return Errc::too_large;
+    case SQLITE_MISUSE:
+    case SQLITE_CONSTRAINT: return Errc::internal;
     default: return Errc::unavailable;
   }
 }

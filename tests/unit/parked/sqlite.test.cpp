@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "unit/sqlite_tools.hpp"
 #include "unit/tools.hpp"
 
 using namespace omnibus;
@@ -24,27 +25,9 @@ namespace {
 
 constexpr ParkedPlace orders{"billing", "orders"};
 
-/// A folder that goes with the test.
-class Folder {
- public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "omnibus-parked.XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::string file(const std::string& name = "parked.db") const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
-};
-
 void run(const std::string& path, const char* statements) {
   detail::sqlite::Database database;
-  REQUIRE(database.open(path, 5000) == SQLITE_OK);
+  REQUIRE(database.open(path, 5s) == SQLITE_OK);
   REQUIRE(database.run(statements) == SQLITE_OK);
 }
 
@@ -63,7 +46,7 @@ void expect_refused(const std::string& path, Errc code) {
 }  // namespace
 
 TEST_CASE("sqlite: the parked store passes the suite") {
-  const Folder folder;
+  const TemporaryFolder folder;
   int files = 0;
   ParkedStoreSuite suite{[&] {
     return std::make_unique<SqliteParkedStore>(SqliteParkedStoreOptions{.path = folder.file(std::to_string(++files))});
@@ -72,7 +55,7 @@ TEST_CASE("sqlite: the parked store passes the suite") {
 }
 
 TEST_CASE("sqlite: parked keys outlive the store that wrote them, and stores share a file") {
-  const Folder folder;
+  const TemporaryFolder folder;
   {
     SqliteParkedStore store{{.path = folder.file()}};
     CHECK(store.add(orders, {"k", "1", "dlq", "pass"}));
@@ -89,7 +72,7 @@ TEST_CASE("sqlite: parked keys outlive the store that wrote them, and stores sha
 }
 
 TEST_CASE("sqlite: parked keys and idempotency keys live in one file") {
-  const Folder folder;
+  const TemporaryFolder folder;
   SqliteKeyStore keys{{.path = folder.file()}};
   SqliteParkedStore parked_keys{{.path = folder.file()}};
   const IdempotencyKey key{"billing", "orders", "1"};
@@ -100,7 +83,7 @@ TEST_CASE("sqlite: parked keys and idempotency keys live in one file") {
 }
 
 TEST_CASE("sqlite: what is wrong with a file of parked keys is told by name, and it is tried again") {
-  const Folder folder;
+  const TemporaryFolder folder;
   CHECK(throws_saying<std::invalid_argument>([] { SqliteParkedStore bad{{.path = ""}}; },
                                              "SqliteParkedStore: path"));
   expect_refused(folder.file("no/such/folder"), Errc::unavailable);

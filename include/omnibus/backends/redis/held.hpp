@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include <omnibus/backends/redis/entry.hpp>
-#include <omnibus/backends/redis/pool.hpp>
+#include <omnibus/detail/pool.hpp>
 
 // Messages that have come in and are not settled.
 
@@ -22,6 +22,6 @@ struct Held {
   void release() { entry.release(); }
 };
 
-using HeldPool = Pool<Held>;
+using HeldPool = omnibus::detail::Pool<Held>;
 
 }  // namespace omnibus::redis

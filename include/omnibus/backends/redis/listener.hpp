@@ -14,10 +14,10 @@
 #include <omnibus/backend.hpp>
 #include <omnibus/backends/redis/connection.hpp>
 #include <omnibus/backends/redis/heard.hpp>
-#include <omnibus/backends/redis/pool.hpp>
 #include <omnibus/backends/redis/pushes.hpp>
 #include <omnibus/backends/redis/reporter.hpp>
 #include <omnibus/detail/pace.hpp>
+#include <omnibus/detail/pool.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/wakeup.hpp>
 
@@ -169,7 +169,7 @@ class Listener final : private PushEvents {
   const ListenPlan plan_;
   Reporter reporter_{plan_.topic};
   omnibus::detail::Wakeup wakeup_;
-  Pool<Heard> pool_;
+  omnibus::detail::Pool<Heard> pool_;
   PushReader pushes_{*this};
   std::unique_ptr<Connection> connection_;
   std::deque<Heard*> waiting_;  // for room

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <omnibus/backends/redis/pool.hpp>
+#include <omnibus/detail/pool.hpp>
 
 #include "catch.hpp"
 
@@ -14,7 +14,7 @@ struct Thing {
 }  // namespace
 
 TEST_CASE("redis: what is given back is released, and used again") {
-  omnibus::redis::Pool<Thing> pool;
+  omnibus::detail::Pool<Thing> pool;
   Thing& first = pool.take();
   const int before = first.released;
   Thing& second = pool.take();

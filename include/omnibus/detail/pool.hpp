@@ -7,7 +7,7 @@
 
 // Memory of messages that have come in.
 
-namespace omnibus::redis {
+namespace omnibus::detail {
 
 /// Things that are used again, at the same address. `T` has a member `T* next_free`, and `release()`,
 /// which does not hold on to unusual amounts of memory. Thread safety: one thread at a time.
@@ -35,4 +35,4 @@ class Pool {
   T* free_ = nullptr;
 };
 
-}  // namespace omnibus::redis
+}  // namespace omnibus::detail
