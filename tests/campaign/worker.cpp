@@ -16,6 +16,7 @@
 #include <omnibus/idempotency/sqlite.hpp>
 #include <omnibus/letters.hpp>
 #include <omnibus/omnibus.hpp>
+#include <omnibus/parked/sqlite.hpp>
 
 #include "broker.hpp"
 #include "effects.hpp"
@@ -200,12 +201,16 @@ void consume(const Work& work) {
   Recorder recorder{work.history, work.name, work.incarnation};
   Till till{work, recorder};
   Witness witness{recorder};
+  ob::SqliteParkedStore parked{{.path = work.effects}};
   ob::EventBus<Backend, Witness> bus{config_of(work), witness};
   const std::string rules =
       "order=" + work.order + " idempotent attempts=" + std::to_string(attempts);
   recorder.record({.kind = Kind::join, .topic = work.topic, .group = work.group, .note = rules});
   ob::EventBus<Backend, Witness>::SubscribeOptions how{.concurrency = 4, .window = 256};
-  if (work.order == "parked") how.order = ob::parked;
+  if (work.order == "parked") {
+    how.order = ob::parked;
+    how.parked_in = parked;
+  }
   const auto policy = ob::retry({.attempts = attempts, .initial = 1ms, .max = 20ms}) |
                       ob::dead_letter(work.topic + ".dlq");
   const auto handle = [&](const ob::Delivery& delivery) { return till.handle(delivery); };

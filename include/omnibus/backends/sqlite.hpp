@@ -31,8 +31,8 @@ namespace omnibus {
 /// shares a transaction.
 /// Order: of one key, also when members join, leave or are killed. A shard has one owner, who renews a lease;
 /// one that was stopped for longer than that can no longer settle.
-/// Attempts: those of messages that a killed member had in hand for less than a tenth of a second may not be
-/// counted. What such a member had settled in its last hundredth of a second may come again.
+/// Attempts: the file is told of what is handed out before it is, so that those of a killed member count. What
+/// such a member had settled in its last hundredth of a second may come again.
 /// Delays: never early; on the wall clock of the machine, as leases are.
 /// Latency: consumers of the same bus hear of a message at once, other buses and processes within
 /// `look_every`.

@@ -266,7 +266,7 @@ TEST_CASE("sqlite: a file that cannot be used is refused with its name and why, 
 }
 
 TEST_CASE("sqlite: a file of the first version keeps its keys, and keeps results from then on") {
-  const Folder folder;
+  const TemporaryFolder folder;
   Raw raw{folder.file()};
   REQUIRE(raw.run("PRAGMA journal_mode=WAL;"
                   "CREATE TABLE omnibus_meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"

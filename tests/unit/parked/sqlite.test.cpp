@@ -97,7 +97,7 @@ TEST_CASE("sqlite: what is wrong with a file of parked keys is told by name, and
   SqliteParkedStore store{{.path = folder.file(), .busy_timeout = 10ms}};
   CHECK(store.add(orders, {"k", "1", "dlq"}));
   detail::sqlite::Database other;
-  REQUIRE(other.open(folder.file(), 5000) == SQLITE_OK);
+  REQUIRE(other.open(folder.file(), 5s) == SQLITE_OK);
   REQUIRE(other.run("BEGIN IMMEDIATE") == SQLITE_OK);
   const auto locked = store.add(orders, {"k", "2", "dlq"});
   REQUIRE_FALSE(locked);
