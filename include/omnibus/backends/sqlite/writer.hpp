@@ -124,7 +124,7 @@ class Writer {
   // ── a transaction ──────────────────────────────────────────────────────────────────────────────
 
   void write(Instant now) {
-    const std::uint64_t begin = outbox_.next();
+    std::uint64_t begin = outbox_.next();
     const std::uint64_t end = detail::smaller(outbox_.tail(), begin + most_messages);
     std::uint64_t reached = begin;
     doubtful_ = false;
@@ -138,7 +138,7 @@ class Writer {
     if (!written && reached > begin && !turns_.empty()) {
       // What is done needs less room than what is new.
       refuse(end, written.error());
-      reached = outbox_.next();
+      begin = reached = outbox_.next();
       written = guarded_transaction(now, reached, reached);
     }
     if (!written) {
