@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -33,13 +34,21 @@ struct Process {
   explicit Process(F& f, const std::string& group = "g") : bus{f.config(group)} {}
 };
 
+/// What a handler says whose process counts as dead: nothing becomes of its message, no dead letter either,
+/// until the bus is gone.
+inline ob::Error dead() {
+  ob::Error error = ob::retryable("dead");
+  error.retry_after = std::chrono::hours{1};
+  return error;
+}
+
 /// A handler that tells a History and fails as often as it likes.
 template <class Fails>
 auto told(History& history, int member, Fails fails) {
   return [&history, member, fails](const ob::Delivery& delivery) -> ob::Result<> {
-    if (!history.begin(member, delivery)) return ob::retryable("dead");
+    if (!history.begin(member, delivery)) return dead();
     const bool well = !fails(delivery);
-    if (!history.end(member, delivery, well)) return ob::retryable("dead");
+    if (!history.end(member, delivery, well)) return dead();
     if (!well) throw std::runtime_error{"bad luck"};
     return {};
   };
