@@ -103,6 +103,22 @@ TEST_CASE("kafka: each message has its ending, with its place, and is stored in 
   CHECK(bench.stored(100) == up_to(100));
 }
 
+TEST_CASE("kafka: nothing is sent before the topic's leaders have answered for themselves") {
+  Bench bench;
+  constexpr int list_offsets = 2;  // the request's number in Kafka's protocol
+  rd_kafka_mock_push_request_errors(bench.cluster.get(), list_offsets, 1,
+                                    RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+  bench.publish();
+  REQUIRE(bench.publisher.flush(soon()));
+  const auto refused = bench.endings().at(0);
+  REQUIRE((refused && !refused->has_value()));
+  CHECK(refused->error().code == Errc::access_denied);
+  bench.publish();  // now they have
+  REQUIRE(bench.publisher.flush(soon()));
+  CHECK(bench.count_ok() == 1);
+  CHECK(bench.stored(1) == std::vector<int>{1});
+}
+
 TEST_CASE("kafka: a batch that is too large for its topic goes again in smaller ones, in order") {
   Bench bench{50ms};
   bench.publish();  // the topic is known from here on
