@@ -4,6 +4,7 @@
 #include <omnibus/idempotency/memory.hpp>
 
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "catch.hpp"
@@ -77,13 +78,18 @@ struct LastResultWins : Changed {
   using Changed::Changed;
   Result<Claim> claim(const IdempotencyKey& key, const detail::Hash128& fingerprint, Duration lease) {
     auto claimed = MemoryKeyStore::claim(key, fingerprint, lease);
+    const std::scoped_lock lock{mutex};
     if (claimed && !claimed->result.empty() && !last.empty()) claimed->result = last;
     return claimed;
   }
   Result<> complete(const IdempotencyKey& key, const Claim& claim, std::string_view result) {
-    last = result;
+    {
+      const std::scoped_lock lock{mutex};
+      last = result;
+    }
     return MemoryKeyStore::complete(key, claim, result);
   }
+  std::mutex mutex;
   std::string last;
 };
 struct LeaseForEver : Changed {

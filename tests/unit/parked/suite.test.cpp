@@ -4,6 +4,7 @@
 #include <omnibus/memory_parked_store.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,7 +47,7 @@ class Wrong final : public ParkedStore {
     return mistake_ == Mistake::ignores_group ? ParkedPlace{"", place.topic} : place;
   }
   Mistake mistake_;
-  int adds_ = 0;
+  std::atomic<int> adds_{0};  // the suite adds from several threads
   MemoryParkedStore store_;
 };
 
