@@ -3,21 +3,39 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <utility>
 
 #include <omnibus/backend.hpp>
+#include <omnibus/dead_letters.hpp>
 #include <omnibus/detail/hash.hpp>
 #include <omnibus/detail/uuid.hpp>
 #include <omnibus/dispatcher.hpp>
 #include <omnibus/observer.hpp>
 #include <omnibus/options.hpp>
+#include <omnibus/pipeline.hpp>
 #include <omnibus/publishing.hpp>
 #include <omnibus/subscription.hpp>
 
 // One subscription of a bus: a dispatcher, and what its stages may ask of the bus.
 
 namespace omnibus::detail {
+
+/// A pipeline, and around it what keeps what it gives up on.
+template <class Composed>
+class KeptPipeline final : public RunnablePipeline {
+ public:
+  KeptPipeline(Composed composed, std::string dead_letter_topic)
+      : composed_{std::move(composed)}, last_{std::move(dead_letter_topic)} {}
+
+  Result<> operator()(Delivery& delivery) override { return last_(composed_.next(), delivery); }
+  Result<bool> done_before(Delivery& delivery) override { return composed_.done_before(delivery); }
+
+ private:
+  Composed composed_;
+  DeadLetterStage last_;
+};
 
 /// Lifetime: backend and observer must outlive it.
 template <class B, class Observer>

@@ -24,11 +24,11 @@
 #include <omnibus/detail/latch.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/thread.hpp>
-#include <omnibus/detail/unique_function.hpp>
 #include <omnibus/dispatch_options.hpp>
 #include <omnibus/handler.hpp>
 #include <omnibus/parked_keys.hpp>
 #include <omnibus/pause.hpp>
+#include <omnibus/pipeline.hpp>
 #include <omnibus/subscription_spec.hpp>
 
 // From the broker to the handlers and back: one thread owns the consumer, polls it, feeds the lanes
@@ -43,7 +43,7 @@ namespace omnibus {
 template <BackendConsumer C>
 class Dispatcher final : private Intake {
  public:
-  using Pipeline = detail::UniqueFunction<Result<>(Delivery&)>;
+  using Pipeline = std::unique_ptr<RunnablePipeline>;
 
   /// `make_consumer` returns the consumer. Nothing runs before `start`.
   template <class MakeConsumer>
@@ -313,7 +313,7 @@ class Dispatcher final : private Intake {
       context_.notify(DeliveryEvent::delivered, delivery, nullptr);
     }
     const Result<> result = detail::guarded([&] {
-      return options_.order == Order::parked ? parked_.run(pipeline_, delivery) : pipeline_(delivery);
+      return options_.order == Order::parked ? parked_.run(*pipeline_, delivery) : (*pipeline_)(delivery);
     });
     if (!result) return again(item, result.error(), run, done), 0;
     const bool ended = delivery.dead_lettered() || delivery.duplicate();

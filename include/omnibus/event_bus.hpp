@@ -203,9 +203,7 @@ class EventBus {
                                    options.parked_in.value};
     auto running = std::make_shared<detail::BusSubscription<B, Observer>>(
         backend_, observer_, options_, std::move(spec), dispatch,
-        [composed = std::move(composed), last = DeadLetterStage{dead}](Delivery& delivery) mutable {
-          return last(composed.next(), delivery);
-        });
+        std::make_unique<detail::KeptPipeline<decltype(composed)>>(std::move(composed), std::move(dead)));
     std::lock_guard lock{mutex_};
     std::erase_if(running_, [](const auto& each) { return each.use_count() == 1 && each->ended(); });
     if (closing_) {

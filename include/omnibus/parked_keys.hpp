@@ -83,7 +83,10 @@ class ParkedKeys final : private BurialGuard {
         why.context = "was given up before, by a process that ended before it could acknowledge it";
       }
     }
-    return bury(delivery, why, *known.topic);
+    // What a member handled, and could not acknowledge before it ended, is no follower: it comes again.
+    const Result<bool> done = pipeline.done_before(delivery);
+    if (!done) return done.error();
+    return *done ? take_out(delivery) : bury(delivery, why, *known.topic);
   }
 
   Result<> before_burial(Delivery& delivery, std::string_view topic) override {

@@ -42,8 +42,9 @@ enum class Rank : std::uint8_t {
 };
 
 /// A stage is any callable `Result<>(Next, Delivery&)`. Behind a chain it is written as it is; as the
-/// first stage, directly behind a plain handler, `stage(callable)` tells the compiler. It may have `static constexpr Rank rank` and
-/// `outputs()` returning the topics it publishes to.
+/// first stage, directly behind a plain handler, `stage(callable)` tells the compiler. It may have `static constexpr Rank rank`,
+/// `outputs()` returning the topics it publishes to, and `Result<bool> done_before(Delivery&)`: true, having
+/// marked the delivery so, when it would end it without calling what is to its left, because that was done.
 /// Thread safety: called from up to `concurrency` threads at once.
 template <class S>
 concept Stage = std::is_invocable_r_v<Result<>, S&, Next, Delivery&>;
@@ -207,6 +208,17 @@ auto operator|(P&& inner, F&& callable) {
   }
 }
 
+/// A pipeline as the dispatcher runs it. Thread safety: as of its stages.
+class RunnablePipeline {
+ public:
+  virtual ~RunnablePipeline() = default;
+  /// Handles the delivery.
+  virtual Result<> operator()(Delivery& delivery) = 0;
+  /// True when the delivery was handled before, as far as a stage knows that, and is now marked as a duplicate.
+  /// Blocks: while a store is asked. Errors: those with which a delivery waits.
+  virtual Result<bool> done_before(Delivery& delivery) = 0;
+};
+
 namespace detail {
 
 /// A pipeline with its handler erased, so that stages are compiled once for a policy and not once
@@ -220,6 +232,15 @@ class Composed {
   Result<> operator()(Delivery& delivery) { return run<sizeof...(Stages)>(this, delivery); }
   /// All of it, as what a stage around it calls.
   Next next() noexcept { return {this, &run<sizeof...(Stages)>}; }
+
+  Result<bool> done_before(Delivery& delivery) {
+    Result<bool> done = false;
+    const auto ask = [&](auto& stage) {
+      if constexpr (requires { stage.done_before(delivery); }) done = stage.done_before(delivery);
+    };
+    std::apply([&ask](auto&... stage) { (ask(stage), ...); }, stages_);
+    return done;
+  }
 
   /// The topic of the stage that recovers, if there is one and it has a topic.
   std::string dead_letter_topic() const {

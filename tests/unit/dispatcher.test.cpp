@@ -15,6 +15,15 @@ namespace {
 
 using Ids = std::vector<std::string>;
 
+/// A pipeline with nothing around it.
+template <class Composed>
+struct Bare final : RunnablePipeline {
+  explicit Bare(Composed whole) : composed{std::move(whole)} {}
+  Result<> operator()(Delivery& delivery) override { return composed(delivery); }
+  Result<bool> done_before(Delivery& delivery) override { return composed.done_before(delivery); }
+  Composed composed;
+};
+
 /// A dispatcher between a scripted broker and a pipeline.
 struct Bench {
   FakeContext context;
@@ -36,10 +45,8 @@ struct Bench {
           } end{broker, delivery};
           return handler(delivery);
         } | std::move(policy));
-    dispatcher.emplace(
-        [this] { return FakeConsumer{&broker}; },
-        [composed = std::move(composed)](Delivery& delivery) mutable { return composed(delivery); },
-        context, options);
+    dispatcher.emplace([this] { return FakeConsumer{&broker}; },
+                       std::make_unique<Bare<decltype(composed)>>(std::move(composed)), context, options);
     dispatcher->start();
   }
 
@@ -586,7 +593,8 @@ TEST_CASE("how closing the consumer ended is passed on") {
 TEST_CASE("a dispatcher that was never started can be destroyed") {
   Bench bench;
   bench.dispatcher.emplace([&] { return FakeConsumer{&bench.broker}; },
-                           [](Delivery&) { return Result<>{}; }, bench.context, DispatchOptions{});
+                           std::make_unique<Bare<detail::Composed<>>>(detail::compose(ok)), bench.context,
+                           DispatchOptions{});
   bench.dispatcher.reset();
   CHECK_FALSE(bench.broker.is_closed());
 }

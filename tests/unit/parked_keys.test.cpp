@@ -4,8 +4,10 @@
 #include <omnibus/backends/memory.hpp>
 #include <omnibus/event_bus.hpp>
 #include <omnibus/letter.hpp>
+#include <omnibus/idempotency/memory.hpp>
 #include <omnibus/letters.hpp>
 #include <omnibus/middleware/dead_letter.hpp>
+#include <omnibus/middleware/idempotent.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -431,6 +433,55 @@ TEST_CASE("a message that was given up before a crash is buried again, and says 
   CHECK(context.sent[0].topic == "their.dlq");
   CHECK(context.sent[0].message.headers.get(dead_header::reason).find("given up before") != std::string_view::npos);
   CHECK(context.sent[1].message.headers.get(dead_header::reason).find("follows") != std::string_view::npos);
+}
+
+TEST_CASE("what a member handled and could not acknowledge before it ended is a duplicate, and follows no letter") {
+  MemoryParkedStore letters;
+  FakeContext context;
+  MemoryKeyStore keys{{.clock = &context.time}};
+  Ids handled;
+  auto pipeline = detail::compose([&](const Delivery& delivery) -> Result<> {
+    if (delivery.id() == "3") return permanent("no");
+    handled.emplace_back(delivery.id());
+    return {};
+  } | dead_letter("orders.dlq") | idempotent(keys));
+  for (int member = 0; member < 2; ++member) {  // the second gets all that the first had
+    ParkedKeys order{&letters};
+    for (const char* id : {"1", "2", "3", "4"}) {
+      Received received{context, message_of(id, "k")};
+      REQUIRE(order.run(pipeline, received.delivery));
+      CHECK(received.delivery.duplicate() == (member == 1 && id < std::string{"3"}));
+      CHECK(received.delivery.dead_lettered() == (id > std::string{"2"}));
+    }
+  }
+  CHECK(handled == Ids{"1", "2"});
+  CHECK(context.count(DeliveryEvent::duplicate) == 2);
+  CHECK(letters.load({"billing", "orders"}, 1).value().size() == 1);
+}
+
+TEST_CASE("while nobody can say whether a message was handled, it does not follow a letter either") {
+  Steps steps;
+  SteppedStore store{steps};
+  CHECK(store.add(billing, {"k", "1", "orders.dlq"}));
+  FakeContext context;
+  MemoryKeyStore keys{{.clock = &context.time}};
+  auto pipeline = detail::compose([](const Delivery&) {} | dead_letter("orders.dlq") | idempotent(keys));
+  ParkedKeys order{&store};
+  Received received{context, message_of("2", "k", "body")};
+  const IdempotencyKey key{"billing", "orders", "2"};
+  const auto elsewhere = keys.claim(key, detail::hash128("body"), 1min);
+  REQUIRE(elsewhere);
+  const Result<> waits = order.run(pipeline, received.delivery);
+  REQUIRE_FALSE(waits);
+  CHECK(waits.error().code == Errc::key_in_progress);
+  CHECK(waits.error().again());
+  CHECK(context.sent.empty());
+
+  CHECK(keys.release(key, *elsewhere));
+  received.delivery.begin_again();
+  CHECK(order.run(pipeline, received.delivery));
+  CHECK(received.delivery.dead_lettered());
+  CHECK(keys.claim(key, detail::hash128("body"), 1min).value().state == Claim::State::acquired);  // for its redrive
 }
 
 TEST_CASE("a handler that ended well counts, when the store is told of it later") {

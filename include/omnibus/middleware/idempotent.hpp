@@ -41,9 +41,8 @@ class IdempotentStage {
   }
 
   Result<> operator()(Next next, Delivery& delivery) const {
-    const std::string chosen = options_.key ? options_.key(delivery) : std::string{};
-    const IdempotencyKey key{delivery.group(), delivery.topic(),
-                             options_.key ? std::string_view{chosen} : delivery.id()};
+    const std::string chosen = chosen_key(delivery);
+    const IdempotencyKey key = key_of(delivery, chosen);
     if (key.key.empty()) return next(delivery);
     if (const auto* past = delivery.history(); past != nullptr && past->claim_to_complete != 0) {
       Effects effects = past->effects ? std::move(*past->effects) : Effects{store_, store_->max_result()};
@@ -55,11 +54,7 @@ class IdempotentStage {
     if (!claim) return wait_for_store(delivery, claim.error());
     switch (claim->state) {
       case Claim::State::acquired: break;
-      case Claim::State::completed:
-        delivery.mark_duplicate();
-        delivery.set_result(std::move(claim->result));
-        delivery.context().notify(DeliveryEvent::duplicate, delivery, nullptr);
-        return {};
+      case Claim::State::completed: return end_duplicate(delivery, *claim);
       case Claim::State::in_progress: return in_progress(claim->lease);
       case Claim::State::mismatch:
         return Error::make(Errc::key_mismatch, "claim idempotency key",
@@ -74,7 +69,36 @@ class IdempotentStage {
     return result;
   }
 
+  /// For who would end a delivery without its handler: true when the key was completed before; then it is a
+  /// duplicate now. Errors: those with which the stage lets a delivery wait.
+  Result<bool> done_before(Delivery& delivery) const {
+    const std::string chosen = chosen_key(delivery);
+    const IdempotencyKey key = key_of(delivery, chosen);
+    if (key.key.empty()) return false;
+    Result<Claim> claim = store_->claim(key, detail::hash128(delivery.payload()), options_.lease);
+    if (!claim) return wait_for_store(delivery, claim.error());
+    if (claim->state == Claim::State::in_progress) return in_progress(claim->lease);
+    if (claim->state == Claim::State::acquired) (void)store_->release(key, *claim);
+    if (claim->state != Claim::State::completed) return false;
+    (void)end_duplicate(delivery, *claim);
+    return true;
+  }
+
  private:
+  std::string chosen_key(const Delivery& delivery) const {
+    return options_.key ? options_.key(delivery) : std::string{};
+  }
+  IdempotencyKey key_of(const Delivery& delivery, std::string_view chosen) const {
+    return {delivery.group(), delivery.topic(), options_.key ? chosen : delivery.id()};
+  }
+
+  static Result<> end_duplicate(Delivery& delivery, Claim& claim) {
+    delivery.mark_duplicate();
+    delivery.set_result(std::move(claim.result));
+    delivery.context().notify(DeliveryEvent::duplicate, delivery, nullptr);
+    return {};
+  }
+
   static constexpr bool writes_effects = requires(S& store, const IdempotencyKey& key, const Claim& claim) {
     store.complete_with(key, claim, [](auto*) { return Result<>{}; }, std::string_view{});
   };

@@ -400,6 +400,39 @@ TEST_CASE("where nobody would keep a result, the handler is told") {
   CHECK(detail::compose(handler | idempotent(store))(keyless.delivery).error().code == Errc::unsupported);
 }
 
+TEST_CASE("asked whether a delivery was handled before, it says so and claims nothing") {
+  FakeContext context;
+  FakeStore store;
+  auto pipeline = detail::compose([](const Delivery&) { FAIL("it was only asked"); } | idempotent(store));
+  Received received{context, message_of("1", "k")};
+  CHECK(pipeline.done_before(received.delivery).value() == false);
+  CHECK(store.claims == 1);
+  CHECK(store.releases == 1);
+
+  store.claimed = {Claim::State::mismatch, 0, 0, {}};
+  CHECK(pipeline.done_before(received.delivery).value() == false);
+  store.claimed = {Claim::State::in_progress, 0, 0, 1min};
+  CHECK(pipeline.done_before(received.delivery).error().again());
+  CHECK_FALSE(received.delivery.duplicate());
+
+  store.claimed = {Claim::State::completed, 0, 0, {}, "receipt"};
+  CHECK(pipeline.done_before(received.delivery).value());
+  CHECK(received.delivery.duplicate());
+  CHECK(received.delivery.result() == "receipt");
+  CHECK(store.releases == 1);
+  CHECK(context.events == std::vector{DeliveryEvent::duplicate});
+
+  store.to_claim = Error::make(Errc::unavailable, "claim", "the store is away");
+  CHECK(pipeline.done_before(received.delivery).error().again());
+  CHECK(context.paused_why == "the store is away");
+  CHECK(store.completes == 0);
+
+  Received nameless{context, message_of("", "k")};
+  CHECK(pipeline.done_before(nameless.delivery).value() == false);
+  auto plain = detail::compose([](const Delivery&) {} | retry());
+  CHECK(plain.done_before(received.delivery).value() == false);
+}
+
 TEST_CASE("a lease must be positive") {
   MemoryKeyStore store;
   for (const Duration lease : {Duration{0}, Duration{-1}}) {
