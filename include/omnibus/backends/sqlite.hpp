@@ -27,7 +27,7 @@ namespace omnibus {
 
 /// An SQLite file with a write-ahead log, on a local disk.
 /// Delivery: at least once. A publish is ok when the transaction with it is committed, which is to say on the
-/// disk, unless `survives` says less. What many threads publish at once, and what consumers settle meanwhile,
+/// disk, unless `durability` says less. What many threads publish at once, and what consumers settle meanwhile,
 /// shares a transaction.
 /// Order: of one key, also when members join, leave or are killed. A shard has one owner, who renews a lease;
 /// one that was stopped for longer than that can no longer settle.
@@ -44,7 +44,7 @@ class Sqlite {
   struct Config {
     std::string endpoint = {};  ///< the path of the file, which is made where there is none
     std::string group = {};     ///< of subscriptions that name none
-    SqliteSurvives survives = SqliteSurvives::power_loss;  ///< what a publish that is ok survives
+    Durability durability = Durability::power_loss;  ///< what a publish that is ok survives
     /// Among which the keys of a topic are divided, and members share. Fixed when the topic is made.
     std::int32_t shards = 8;
     /// What a member owns that shows no sign of life for so long is taken over by others.
@@ -111,7 +111,7 @@ class Sqlite {
     require(config.max_pages < UINT32_MAX, "max_pages must be less than 4294967295");
     require(config.publish_window >= 1, "publish_window must be at least 1");
     return {std::move(config.endpoint),
-            config.survives,
+            config.durability,
             config.shards,
             sqlite::to_us(config.lease),
             config.look_every,

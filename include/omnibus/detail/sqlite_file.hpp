@@ -12,6 +12,7 @@
 
 #include <omnibus/detail/sqlite.hpp>
 #include <omnibus/detail/sqlite_errors.hpp>
+#include <omnibus/detail/sqlite_log.hpp>
 #include <omnibus/error.hpp>
 #include <omnibus/result.hpp>
 #include <omnibus/time.hpp>
@@ -31,7 +32,7 @@ struct Tables {
 
 /// An SQLite file with a write-ahead log, in which what was committed is on the disk (synchronous=FULL).
 /// Thread safety: one thread at a time; several processes are safe.
-/// Errors of every call: unavailable, access_denied, topology_mismatch, internal.
+/// Errors of every call: unavailable, access_denied, topology_mismatch, unsupported, internal.
 template <std::size_t Statements>
 class File {
  public:
@@ -82,7 +83,8 @@ class File {
     if (database_.is_open()) return {};
     Result<> opened = check(
         database_.open(path_, std::chrono::duration_cast<std::chrono::milliseconds>(busy_timeout_)));
-    if (opened) opened = run("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL");
+    if (opened) opened = keep_log(database_, path_);
+    if (opened) opened = run("PRAGMA synchronous=FULL");
     if (opened) opened = make_tables();
     for (std::size_t i = 0; opened && i < Statements; ++i) {
       opened = check(statements_[i].prepare(database_, sql_[i]));

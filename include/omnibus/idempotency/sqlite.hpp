@@ -43,7 +43,7 @@ struct SqliteKeyStoreOptions {
 /// Thread safety: shared objects are safe, and so are several processes. Blocks: until the disk has it.
 /// Errors of every call: unavailable, when the file is locked for too long, the disk is full or broken, or
 /// the file cannot be opened; access_denied, when it may not be written; topology_mismatch, when it is no
-/// database or of a later version. Nothing is done then, and the next call tries again. A file of an earlier
+/// database or of a later version; unsupported, when it is no file on a local disk. Nothing is done then, and the next call tries again. A file of an earlier
 /// version is brought to this one when it is opened, with its keys; earlier programs refuse it from then on.
 /// Lifetime: it must outlive the subscriptions that use it.
 class SqliteKeyStore {

@@ -31,7 +31,7 @@ struct SqliteParkedStoreOptions {
 /// Thread safety: shared objects are safe, and so are several processes. Blocks: until the disk has it.
 /// Errors of every call: unavailable, when the file is locked for too long, the disk is full or broken, or
 /// the file cannot be opened; access_denied, when it may not be written; topology_mismatch, when it is no
-/// database or of another version. Nothing is done then, and the next call tries again. Of `load` also:
+/// database or of another version; unsupported, when it is no file on a local disk. Nothing is done then, and the next call tries again. Of `load` also:
 /// too_large.
 /// Lifetime: it must outlive the subscriptions and tools that use it.
 class SqliteParkedStore final : public ParkedStore {

@@ -134,7 +134,7 @@ TEST_CASE("the log of a file has its say on what survives", "[sqlite]") {
   publish(strict, 0, 1);
   CHECK(strict.backend().health().ok);
   CHECK(strict.backend().health().detail.empty());
-  Bus lax{{.endpoint = folder.file(), .survives = SqliteSurvives::process_crash}};
+  Bus lax{{.endpoint = folder.file(), .durability = Durability::process_crash}};
   publish(lax, 0, 1);
   CHECK(lax.backend().health().ok);
   CHECK_THAT(lax.backend().health().detail, Catch::Contains("may be lost with the power"));

@@ -248,6 +248,7 @@ TEST_CASE("sqlite: a file that cannot be used is refused with its name and why, 
   expect_refused(folder.file("no folder/keys.db"), Errc::unavailable);
   std::ofstream{folder.file("text")} << std::string(5000, 'x');
   expect_refused(folder.file("text"), Errc::topology_mismatch);
+  expect_refused(":memory:", Errc::unsupported);  // it would be forgotten
   {
     SqliteKeyStore store{{.path = folder.file("newer")}};
     (void)claim(store, "1");

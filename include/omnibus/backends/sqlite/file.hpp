@@ -8,21 +8,13 @@
 
 #include <omnibus/detail/sqlite.hpp>
 #include <omnibus/detail/sqlite_errors.hpp>
+#include <omnibus/detail/sqlite_log.hpp>
+#include <omnibus/durability.hpp>
 #include <omnibus/error.hpp>
 #include <omnibus/result.hpp>
 #include <omnibus/time.hpp>
 
 // The file: how it is opened, what stands in it, and what its failures mean.
-
-namespace omnibus {
-
-/// What a publish that has ended well survives.
-enum class SqliteSurvives : std::uint8_t {
-  power_loss,     ///< it is on the disk (synchronous=FULL)
-  process_crash,  ///< the system has it; the last ones may be lost with the power (synchronous=NORMAL)
-};
-
-}  // namespace omnibus
 
 namespace omnibus::sqlite {
 
@@ -33,7 +25,7 @@ using detail::sqlite::Use;
 /// What a buses' processes must agree on, and what each of them chooses.
 struct Settings {
   std::string path;
-  SqliteSurvives survives = SqliteSurvives::power_loss;
+  Durability durability = Durability::power_loss;
   std::int32_t shards = 8;        ///< of topics that are new
   std::int64_t lease_us = 0;
   Duration look_every{};
@@ -61,9 +53,9 @@ class File {
     code_ = SQLITE_OK;
     constexpr std::chrono::milliseconds patience{200};  // whoever opens tries again
     Result<> opened = check(database_.open(path_, patience));
-    if (opened) opened = use_log();
+    if (opened) opened = omnibus::detail::sqlite::keep_log(database_, path_);
     flushes_ = false;
-    can_flush_ = settings.survives == SqliteSurvives::power_loss;
+    can_flush_ = settings.durability == Durability::power_loss;
     if (opened) opened = run("PRAGMA synchronous=NORMAL");
     if (opened) opened = run("PRAGMA wal_autocheckpoint=4000");
     if (opened && settings.max_pages > 0) {
@@ -112,15 +104,6 @@ class File {
   int changes() const noexcept { return sqlite3_changes(database_.get()); }
 
  private:
-  Result<> use_log() {
-    Statement mode;
-    if (Result<> made = prepare(mode, "PRAGMA journal_mode=WAL"); !made) return made;
-    if (Result<> set = check(mode.step()); !set) return set;
-    if (mode.bytes(0) == "wal") return {};
-    return Error::make(Errc::unsupported, "open " + path_,
-                       "SQLite cannot keep a write-ahead log for it; it must lie on a local disk");
-  }
-
   Result<> make_tables() {
     Statement look;
     std::int64_t found = 0;

@@ -77,7 +77,7 @@ class Publisher {
     if (closed_) return {false, "closed"};
     if (!writer_) return {true, "not opened: nothing was published yet"};
     if (std::string trouble = writer_->trouble(); !trouble.empty()) return {false, std::move(trouble)};
-    if (settings_.survives == SqliteSurvives::power_loss) return {};
+    if (settings_.durability == Durability::power_loss) return {};
     return {true, "synchronous=NORMAL: the last messages may be lost with the power"};
   }
 

@@ -11,6 +11,8 @@
 #include <omnibus/clock.hpp>
 #include <omnibus/detail/sqlite.hpp>
 #include <omnibus/detail/sqlite_errors.hpp>
+#include <omnibus/detail/sqlite_log.hpp>
+#include <omnibus/durability.hpp>
 #include <omnibus/event_store/decide.hpp>
 #include <omnibus/result.hpp>
 #include <omnibus/time.hpp>
@@ -18,12 +20,6 @@
 // A file of events: how it is opened, and the tables that it has.
 
 namespace omnibus {
-
-/// What an append that was answered outlives.
-enum class Durability : std::uint8_t {
-  process_crash,  ///< a power cut may take the last appends, and their positions are then given out again
-  power_loss,     ///< nothing that was answered is lost; each commit waits for the disk
-};
 
 /// Where an SqliteEventStore keeps its events, and how safely.
 struct SqliteEventStoreOptions {
@@ -85,7 +81,7 @@ class Connection {
       return damaged("its events are of version " + std::to_string(*found) + ", and this program knows version " +
                      std::to_string(version));
     }
-    if (Result<> kept = keep_log(); !kept) return kept;
+    if (Result<> kept = detail::sqlite::keep_log(database, path_); !kept) return kept;
     if (Result<> begun = check(database.run("BEGIN IMMEDIATE")); !begun) return begun;
     Result<> made = make_tables();
     if (made) made = check(database.run("COMMIT"));
@@ -113,19 +109,8 @@ class Connection {
     }
   }
 
-  /// Has changes written to a log beside the file, so that readers and the writer do not wait for each other.
-  Result<> keep_log() const {
-    detail::sqlite::Statement mode;
-    if (Result<> prepared = check(mode.prepare(database, "PRAGMA journal_mode=WAL")); !prepared) return prepared;
-    if (mode.step() != SQLITE_ROW) return problem();
-    if (mode.bytes(0) == "wal") return {};
-    return Error::make(Errc::unsupported, "use " + path_,
-                       "it cannot have a write-ahead log there: it needs a file on a local disk, and SQLite keeps its "
-                       "journal in mode " + std::string{mode.bytes(0)});
-  }
-
   Result<> set(const SqliteEventStoreOptions& options) {
-    if (Result<> kept = keep_log(); !kept) return kept;
+    if (Result<> kept = detail::sqlite::keep_log(database, path_); !kept) return kept;
     const bool full = options.durability == Durability::power_loss;
     if (Result<> done = check(database.run(full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL")); !done) {
       return done;
