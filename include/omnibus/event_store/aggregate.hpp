@@ -77,7 +77,7 @@ concept Evolves = requires(State& state, const E& event) { evolve(state, event);
 template <class State>
 concept ListsEvents = requires { typename State::Events; };
 
-/// What can be wrong with a state; `check_state` says it in a sentence.
+/// What can be wrong with a state; Aggregate says it in a sentence.
 enum class StateFlaw : std::uint8_t { none, no_list, no_codec, no_type, no_evolve, no_snapshot_type };
 
 template <class State, class E>
@@ -107,28 +107,6 @@ consteval StateFlaw flaw_of_state() {
     }
     return flaw_of_events<State>(typename State::Events{});
   }
-}
-
-/// Says what is wrong with a state, in one sentence.
-template <class State>
-consteval bool check_state() {
-  constexpr StateFlaw flaw = flaw_of_state<State>();
-  static_assert(flaw != StateFlaw::no_list,
-                "omnibus: the state does not say what its events are. Write using Events = "
-                "omnibus::EventTypes<Placed, Paid>; in it");
-  static_assert(flaw != StateFlaw::no_codec,
-                "omnibus: an event of the aggregate has no codec. Write template <> struct omnibus::Codec<Event> with "
-                "type, encode and decode");
-  static_assert(flaw != StateFlaw::no_type,
-                "omnibus: the codec of an event of the aggregate has no type. Write static constexpr std::string_view "
-                "type = \"order.placed\"; in it");
-  static_assert(flaw != StateFlaw::no_evolve,
-                "omnibus: an event of the aggregate has no evolve. Write void evolve(State& state, const Event& event) "
-                "beside the state");
-  static_assert(flaw != StateFlaw::no_snapshot_type,
-                "omnibus: the codec of the state has no type, by which its snapshots are found. Write static constexpr "
-                "std::string_view type = \"order.v1\"; in it");
-  return flaw == StateFlaw::none;
 }
 
 /// Says what is wrong with a decision, in one sentence.
@@ -171,7 +149,22 @@ consteval bool check_decide() {
 /// Lifetime: the store must outlive it.
 template <EventStore S, class State>
 class Aggregate {
-  static constexpr bool good = detail::check_state<State>();
+  static constexpr detail::StateFlaw flaw = detail::flaw_of_state<State>();
+  static_assert(flaw != detail::StateFlaw::no_list,
+                "omnibus: the state does not say what its events are. Write using Events = "
+                "omnibus::EventTypes<Placed, Paid>; in it");
+  static_assert(flaw != detail::StateFlaw::no_codec,
+                "omnibus: an event of the aggregate has no codec. Write template <> struct omnibus::Codec<Event> with "
+                "type, encode and decode");
+  static_assert(flaw != detail::StateFlaw::no_type,
+                "omnibus: the codec of an event of the aggregate has no type. Write static constexpr std::string_view "
+                "type = \"order.placed\"; in it");
+  static_assert(flaw != detail::StateFlaw::no_evolve,
+                "omnibus: an event of the aggregate has no evolve. Write void evolve(State& state, const Event& event) "
+                "beside the state");
+  static_assert(flaw != detail::StateFlaw::no_snapshot_type,
+                "omnibus: the codec of the state has no type, by which its snapshots are found. Write static constexpr "
+                "std::string_view type = \"order.v1\"; in it");
 
  public:
   /// Streams in this store; `initial` is what is there before the first event. Throws std::invalid_argument.
@@ -202,7 +195,9 @@ class Aggregate {
   /// of `load` and of the store.
   template <class Decide>
   Result<Executed<State>> execute(std::string_view stream, Decide&& decide, const CommandOptions& command = {}) const {
-    if constexpr (good && detail::check_decide<State, Decide>()) {
+    if constexpr (flaw != detail::StateFlaw::none) {
+      return Error{};
+    } else if constexpr (detail::check_decide<State, Decide>()) {
       const detail::UuidText made = ids_.next(std::chrono::system_clock::now());
       CommandOptions named = command;
       if (named.id.empty()) named.id = {made.data(), made.size()};

@@ -4,12 +4,14 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
 
+#include <omnibus/clock.hpp>
 #include <omnibus/event_store/checkpoint.hpp>
 #include <omnibus/event_store/query.hpp>
 #include <omnibus/event_store/store.hpp>
@@ -22,19 +24,50 @@
 
 namespace omnibus {
 
+/// How far a projection has come.
+struct ProjectionProgress {
+  std::uint64_t position = 0;  ///< all events up to here are in the view, or are not for it
+  std::uint64_t head = 0;      ///< the last position of the store, when it was read last
+  std::uint64_t handled = 0;   ///< events since this object was made
+};
+
+/// How a long replay goes.
+struct ReplayProgress {
+  ProjectionProgress at{};
+  double per_second = 0;                 ///< events of the store, for the view or not, since catching up began
+  std::optional<Duration> remaining{};   ///< at that rate; none: nothing can be said yet
+};
+
+/// What a replay that went from `from` to `at` in so long is said to be like. A pure function.
+inline ReplayProgress replay_progress(std::uint64_t from, const ProjectionProgress& at, Duration took) noexcept {
+  ReplayProgress progress{at};
+  if (took > Duration::zero() && at.position > from) {
+    progress.per_second = static_cast<double>(at.position - from) / std::chrono::duration<double>(took).count();
+  }
+  const double left = at.head > at.position ? static_cast<double>(at.head - at.position) : 0;
+  if (left == 0) {
+    progress.remaining = Duration::zero();
+  } else if (progress.per_second > 0) {
+    const double seconds = left / progress.per_second;
+    const bool is_sayable = seconds < std::chrono::duration<double>(Duration::max()).count();
+    progress.remaining = is_sayable ? std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds))
+                                    : Duration::max();
+  }
+  return progress;
+}
+
 /// Which events a projection is made of, and under which name it is continued.
 struct ProjectionOptions {
   std::string name;            ///< of the checkpoint; another one builds the view from the beginning
   std::string category{};      ///< empty: of all streams
   EventQuery query{};
   std::size_t page = 1000;     ///< events whose effects go together
-};
-
-/// How far a projection has come.
-struct ProjectionProgress {
-  std::uint64_t position = 0;  ///< all events up to here are in the view, or are not for it
-  std::uint64_t head = 0;      ///< the last position of the store, when it was read last
-  std::uint64_t handled = 0;   ///< events since this object was made
+  bool in_memory = false;      ///< the view ends with this object: it begins at the beginning, without a checkpoint
+  /// Hears how `catch_up` goes, between two pages: when it has gone on for `progress_every` since it spoke last, and at
+  /// its end when it spoke before. Must not use the projection.
+  std::function<void(const ReplayProgress&)> progress{};
+  Duration progress_every = std::chrono::seconds{1};
+  const Clock* clock = nullptr;  ///< by which progress is told; nullptr: the machine's
 };
 
 namespace detail {
@@ -74,6 +107,12 @@ class Projection {
       : store_{store}, options_{std::move(options)}, apply_{std::move(apply)} {
     if (options_.name.empty()) throw std::invalid_argument{"omnibus: Projection: name must not be empty"};
     if (options_.page == 0) throw std::invalid_argument{"omnibus: Projection: page must be positive"};
+    if (options_.progress_every < Duration::zero()) {
+      throw std::invalid_argument{"omnibus: Projection: progress_every must not be negative"};
+    }
+    if (options_.in_memory && in_transaction) {
+      throw std::invalid_argument{"omnibus: Projection: in_memory is not for what the store keeps"};
+    }
   }
 
   /// Handles the next page. True: there is more now. Blocking: as long as the store and `apply`.
@@ -87,9 +126,14 @@ class Projection {
   }
   /// Handles all that is there by the time that it gets to the end.
   Result<> catch_up() {
+    if (!next_) {
+      if (Result<> begun = begin(); !begun) return begun;
+    }
+    Replay replay{progress_.position, now(), now()};
     for (;;) {
       const Result<bool> more = step();
       if (!more) return more.error();
+      if (options_.progress) speak(replay, *more);
       if (!*more) return {};
     }
   }
@@ -104,6 +148,14 @@ class Projection {
   ProjectionProgress progress() const noexcept { return progress_; }
 
  private:
+  /// A catching up, as far as progress tells of it.
+  struct Replay {
+    std::uint64_t from;  ///< the position
+    Instant begun;
+    Instant spoke;
+    bool has_spoken = false;
+  };
+
   Result<bool> try_step() {
     if (!next_) {
       if (Result<> begun = begin(); !begun) return std::move(begun.error());
@@ -127,7 +179,7 @@ class Projection {
   }
 
   Result<> begin() {
-    Result<Checkpoint> kept = store_.load_checkpoint(options_.name);
+    Result<Checkpoint> kept = options_.in_memory ? Result{checkpoint_} : store_.load_checkpoint(options_.name);
     if (!kept) return std::move(kept.error());
     if (kept->position != 0) {
       const auto found = store_.locate(kept->event);
@@ -153,7 +205,9 @@ class Projection {
       Result<> applied = apply_some(page_.size(), done);
       if (done == 0) return applied;
       const Checkpoint reached = checkpoint_at(done);
-      if (Result<> saved = store_.save_checkpoint(options_.name, checkpoint_, reached); !saved) return saved;
+      if (!options_.in_memory) {
+        if (Result<> saved = store_.save_checkpoint(options_.name, checkpoint_, reached); !saved) return saved;
+      }
       keep(reached, done);
       return applied;
     }
@@ -186,6 +240,15 @@ class Projection {
     checkpoint_ = reached;
     progress_.position = reached.position;
     progress_.handled += count;
+  }
+
+  Instant now() const noexcept { return options_.clock ? options_.clock->now() : std::chrono::steady_clock::now(); }
+  void speak(Replay& replay, bool more) const {
+    const Instant moment = now();
+    if (moment - replay.spoke < options_.progress_every && (more || !replay.has_spoken)) return;
+    replay.spoke = moment;
+    replay.has_spoken = true;
+    options_.progress(replay_progress(replay.from, progress_, moment - replay.begun));
   }
 
   S& store_;

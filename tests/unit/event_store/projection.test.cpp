@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -182,10 +183,62 @@ TEST_CASE("a projection notices a store that has lost its last events, also when
   CHECK(running.catch_up().error().code == Errc::position_lost);
 }
 
+TEST_CASE("a view in memory is built from the beginning by each projection, and keeps no checkpoint") {
+  MemoryEventStore store;
+  for (const char* id : {"a", "b", "c"}) add(store, "s-1", id);
+  for (int i = 0; i < 2; ++i) {
+    View view{"", "c"};
+    Projection projection{store, {.name = "view", .in_memory = true}, into(view)};
+    CHECK_FALSE(projection.catch_up());
+    view.fails_at.clear();
+    CHECK(projection.catch_up());
+    CHECK(view.ids == "abc");  // each once, also after a failure
+  }
+  CHECK(store.load_checkpoint("view").value().position == 0);
+}
+
+TEST_CASE("what is said of a replay is its rate, and how long the rest takes at that") {
+  const ReplayProgress half = replay_progress(100, {.position = 300, .head = 500, .handled = 50}, 2s);
+  CHECK(half.at.handled == 50);
+  CHECK(half.per_second == 100);
+  CHECK(half.remaining == Duration{2s});
+  CHECK(replay_progress(0, {.position = 5, .head = 5}, 1s).remaining == Duration::zero());
+  CHECK_FALSE(replay_progress(5, {.position = 5, .head = 9}, 1s).remaining);
+  CHECK_FALSE(replay_progress(0, {.position = 5, .head = 9}, 0s).remaining);
+  CHECK(replay_progress(0, {.position = 1, .head = UINT64_MAX}, 1h).remaining == Duration::max());
+}
+
+TEST_CASE("a projection tells of its progress now and then, and at the end when it has told of it before") {
+  MemoryEventStore store;
+  VirtualClock clock;
+  for (int i = 0; i < 10; ++i) add(store, "s-1", std::to_string(i));
+  std::vector<std::uint64_t> told;
+  Duration each = 400ms;
+  const ProjectionOptions options{.name = "view",
+                                  .page = 2,
+                                  .in_memory = true,
+                                  .progress = [&](const ReplayProgress& progress) {
+                                    told.push_back(progress.at.position);
+                                    CHECK(progress.at.head == 10);
+                                    CHECK(progress.per_second == Approx(2.5));
+                                  },
+                                  .progress_every = 1s,
+                                  .clock = &clock};
+  const auto slow = [&](const StoredEvent&) -> Result<> { return clock.advance(each), Result<>{}; };
+  CHECK(Projection{store, options, slow}.catch_up());
+  CHECK(told == std::vector<std::uint64_t>{4, 8, 10});  // 800 ms for each page
+  told.clear();
+  each = 0ms;
+  CHECK(Projection{store, options, slow}.catch_up());
+  CHECK(told.empty());
+}
+
 TEST_CASE("options of a projection that can never work are refused by name") {
   MemoryEventStore store;
   View view;
   CHECK(throws_saying<std::invalid_argument>([&] { Projection none{store, {}, into(view)}; }, "name"));
   CHECK(throws_saying<std::invalid_argument>([&] { Projection none{store, {.name = "a", .page = 0}, into(view)}; },
                                              "page"));
+  CHECK(throws_saying<std::invalid_argument>(
+      [&] { Projection none{store, {.name = "a", .progress_every = -1s}, into(view)}; }, "progress_every"));
 }
