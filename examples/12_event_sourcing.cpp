@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Event sourcing: an order is what happened to it. Each line of order events goes to its order's stream, if the order
-// allows it; views are made of what is stored; and an order can be seen as it was at any moment.
+// Event sourcing: an order is what happened to it. Each line of order events goes to its order's stream, if
+// the order allows it; views are made of what is stored; and an order can be seen as it was at any moment.
 //
 //     12_event_sourcing [--events FILE] [--file orders.db] [--order o-0007 [--at 2024-03-02T00:00:00Z]]
-#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <fstream>
@@ -26,7 +25,8 @@ using namespace std::chrono_literals;
 
 /// An order as its events make it.
 struct OrderLife : Order {
-  using Events = ob::EventTypes<OrderPlaced, OrderPaid, OrderShipped, OrderDelivered, OrderCanceled, OrderUnavailable>;
+  using Events = ob::EventTypes<OrderPlaced, OrderPaid, OrderShipped, OrderDelivered, OrderCanceled,
+                                OrderUnavailable>;
 };
 
 /// What an event does to an order.
@@ -48,7 +48,8 @@ struct Totals {
   std::map<std::string, int> refused{};
 };
 
-/// Appends each line's event to its order's stream. A line that was appended before, in another run, is known by its id.
+/// Appends each line's event to its order's stream. A line that was appended before, in another run, is known
+/// by its id.
 template <class Orders, class... E>
 Totals append_lines(Orders& orders, std::istream& in, ob::EventTypes<E...>) {
   Totals totals;
@@ -64,8 +65,12 @@ Totals append_lines(Orders& orders, std::istream& in, ob::EventTypes<E...>) {
     ob::Result<> done = message ? append({.id = message->id, .type = message->type, .payload = line})
                                 : ob::Result<>{message.error()};
     if (done) continue;
-    const bool contradicts = done.error().code == ob::Errc::handler_failed;
-    ++totals.refused[contradicts ? done.error().context : "no event of an order"];
+    switch (done.error().code) {
+      case ob::Errc::handler_failed: ++totals.refused[done.error().context]; break;
+      case ob::Errc::decode_failed:
+      case ob::Errc::unknown_type: ++totals.refused["no event of an order"]; break;
+      default: throw ob::BadResult{done.error()};
+    }
   }
   return totals;
 }
@@ -124,7 +129,7 @@ void print(const Views& views) {
   std::map<State, int> states;
   for (const auto& [order, state] : views.orders) ++states[state];
   std::printf("\n%zu orders\n", views.orders.size());
-  for (const auto& [state, count] : states) std::printf("  %3d %s\n", count, std::string{to_string(state)}.c_str());
+  for (const auto& [state, count] : states) std::printf("  %3d %s\n", count, to_string(state).data());
   Cents total = 0;
   for (const auto& [day, cents] : views.revenue) {
     std::printf("  %s %10.2f\n", day.c_str(), double(cents) / 100);
@@ -144,7 +149,7 @@ void serve(Store& store, std::map<std::string, std::string> options) {
   if (const std::string name = options["--order"]; !name.empty()) {
     const auto at = parse_time(options["--at"]);
     const auto then = orders.load("order-" + name, {.time = at}).value();
-    std::printf("\n%s was %s after %zu events%s%s\n", name.c_str(), std::string{to_string(then.state.state)}.c_str(),
+    std::printf("\n%s was %s after %zu events%s%s\n", name.c_str(), to_string(then.state.state).data(),
                 std::size_t{then.version}, at ? ", at " : "", options["--at"].c_str());
   }
 }

@@ -90,8 +90,8 @@ Result<E> decode_event(std::string_view bytes) {
   return ask_codec<E>(Errc::decode_failed, "decode", [&] { return Codec<E>::decode(bytes); });
 }
 
-/// The bytes of an event: those that lie in it, or those that its codec appends to `bytes`. Throws what the codec
-/// throws.
+/// The bytes of an event: those that lie in it, or those that its codec appends to `bytes`. Throws what the
+/// codec throws.
 template <class E>
 Result<std::string_view> bytes_of(const E& event, std::string& bytes) {
   if constexpr (ViewEncoder<E>) {

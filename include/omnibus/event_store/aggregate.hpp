@@ -15,6 +15,7 @@
 
 #include <omnibus/codec.hpp>
 #include <omnibus/detail/uuid.hpp>
+#include <omnibus/event_store/aggregate_check.hpp>
 #include <omnibus/event_store/store.hpp>
 #include <omnibus/event_store/typed.hpp>
 #include <omnibus/event_store/upcast.hpp>
@@ -22,8 +23,8 @@
 #include <omnibus/result.hpp>
 #include <omnibus/time.hpp>
 
-// Things that are what happened to them: an order is the events of its stream. Two plain functions of yours say all:
-// `evolve` what an event does to the state, and a decision what happens next, or why nothing may.
+// Things that are what happened to them: an order is the events of its stream. Two plain functions of yours
+// say all: `evolve` what an event does to the state, and a decision what happens next, or why nothing may.
 
 namespace omnibus {
 
@@ -38,8 +39,8 @@ struct AggregateOptions {
 
 /// What is known of a command beside its decision. Lifetime: of what it views, for the length of the call.
 struct CommandOptions {
-  /// Names the command, so that it is done once however often it is sent. Its first event has this id, and those that
-  /// follow `<id>#2`, `<id>#3`.
+  /// Names the command, so that it is done once however often it is sent. Its first event has this id, and
+  /// those that follow `<id>#2`, `<id>#3`.
   std::string_view id{};
   Time time{};              ///< when it happened; left out: the store's time of the append
   HeadersView metadata{};   ///< of all its events
@@ -49,7 +50,7 @@ struct CommandOptions {
 /// The moment whose state is wanted. Both left out: now.
 struct AsOf {
   std::optional<std::uint64_t> version{};  ///< with this event, and none behind it
-  std::optional<Time> time{};              ///< with what stands before the first event that is later than this
+  std::optional<Time> time{};              ///< with what stands before the first event that is later
 };
 
 /// A state, and where it is from.
@@ -68,69 +69,8 @@ struct Executed {
   Appended appended{};        ///< where its events stand; `already_appended`, when it was done before
 };
 
-namespace detail {
-
-/// True when the two have `void evolve(State&, const E&)` in a namespace of theirs.
-template <class State, class E>
-concept Evolves = requires(State& state, const E& event) { evolve(state, event); };
-
-template <class State>
-concept ListsEvents = requires { typename State::Events; };
-
-/// What can be wrong with a state; Aggregate says it in a sentence.
-enum class StateFlaw : std::uint8_t { none, no_list, no_codec, no_type, no_evolve, no_snapshot_type };
-
-template <class State, class E>
-consteval StateFlaw flaw_of_event() {
-  if constexpr (std::is_same_v<E, StoredEvent>) {
-    return Evolves<State, E> ? StateFlaw::none : StateFlaw::no_evolve;
-  } else if constexpr (!Encoder<E> || !Decoder<E>) {
-    return StateFlaw::no_codec;
-  } else {
-    if (event_type<E>().empty()) return StateFlaw::no_type;
-    return Evolves<State, E> ? StateFlaw::none : StateFlaw::no_evolve;
-  }
-}
-template <class State, class... E>
-consteval StateFlaw flaw_of_events(EventTypes<E...>) {
-  StateFlaw first = StateFlaw::none;
-  ((first = first == StateFlaw::none ? flaw_of_event<State, E>() : first), ...);
-  return first;
-}
-template <class State>
-consteval StateFlaw flaw_of_state() {
-  if constexpr (!ListsEvents<State>) {
-    return StateFlaw::no_list;
-  } else {
-    if constexpr (HasCodec<State>) {
-      if (event_type<State>().empty()) return StateFlaw::no_snapshot_type;
-    }
-    return flaw_of_events<State>(typename State::Events{});
-  }
-}
-
-/// Says what is wrong with a decision, in one sentence.
-template <class State, class Decide>
-consteval bool check_decide() {
-  constexpr bool takes = std::is_invocable_v<Decide&, const State&>;
-  static_assert(takes, "omnibus: this is no decision. Write a callable that takes the state: (const State&)");
-  if constexpr (takes) {
-    using Made = std::remove_cvref_t<std::invoke_result_t<Decide&, const State&>>;
-    constexpr bool makes = !std::is_void_v<Made> && holds_only<Made, typename State::Events> &&
-                           !holds_only<Made, EventTypes<StoredEvent>>;
-    static_assert(makes,
-                  "omnibus: a decision returns what happens. Return an event that State::Events lists, or a std::vector, "
-                  "std::tuple, std::variant, std::optional or Result of them");
-    return makes;
-  } else {
-    return false;
-  }
-}
-
-}  // namespace detail
-
-/// Streams of one kind, each with a state that its events make: loads, decides, appends, and decides again when
-/// another one was first.
+/// Streams of one kind, each with a state that its events make: loads, decides, appends, and decides again
+/// when another one was first.
 ///
 ///     struct Account {
 ///       using Events = ob::EventTypes<Deposited, Withdrawn>;
@@ -142,10 +82,11 @@ consteval bool check_decide() {
 ///     ob::Aggregate accounts{store, Account{}};
 ///     accounts.execute("account-17", [](const Account&) { return Deposited{50}; }, {.id = "c-1"}).value();
 ///
-/// A StoredEvent in the list is given what no other one takes. A state with a codec has snapshots, where the store keeps
-/// them, under the codec's `type`: give it another one when the state, or what makes it, has changed. What cannot be read
-/// of a snapshot is made from the events.
-/// Thread safety: shared objects are safe, as far as `evolve` and the decisions are. Blocking: as long as the store.
+/// A StoredEvent in the list is given what no other one takes. A state with a codec has snapshots, where the
+/// store keeps them, under the codec's `type`: give it another one when the state, or what makes it, has
+/// changed. What cannot be read of a snapshot is made from the events.
+/// Thread safety: shared objects are safe, as far as `evolve` and the decisions are. Blocking: as long as the
+/// store.
 /// Lifetime: the store must outlive it.
 template <EventStore S, class State>
 class Aggregate {
@@ -154,17 +95,17 @@ class Aggregate {
                 "omnibus: the state does not say what its events are. Write using Events = "
                 "omnibus::EventTypes<Placed, Paid>; in it");
   static_assert(flaw != detail::StateFlaw::no_codec,
-                "omnibus: an event of the aggregate has no codec. Write template <> struct omnibus::Codec<Event> with "
-                "type, encode and decode");
+                "omnibus: an event of the aggregate has no codec. Write template <> struct omnibus::Codec<Event> "
+                "with type, encode and decode");
   static_assert(flaw != detail::StateFlaw::no_type,
-                "omnibus: the codec of an event of the aggregate has no type. Write static constexpr std::string_view "
-                "type = \"order.placed\"; in it");
+                "omnibus: the codec of an event of the aggregate has no type. Write static constexpr "
+                "std::string_view type = \"order.placed\"; in it");
   static_assert(flaw != detail::StateFlaw::no_evolve,
-                "omnibus: an event of the aggregate has no evolve. Write void evolve(State& state, const Event& event) "
-                "beside the state");
+                "omnibus: an event of the aggregate has no evolve. Write void evolve(State& state, const Event& "
+                "event) beside the state");
   static_assert(flaw != detail::StateFlaw::no_snapshot_type,
-                "omnibus: the codec of the state has no type, by which its snapshots are found. Write static constexpr "
-                "std::string_view type = \"order.v1\"; in it");
+                "omnibus: the codec of the state has no type, by which its snapshots are found. Write static "
+                "constexpr std::string_view type = \"order.v1\"; in it");
 
  public:
   /// Streams in this store; `initial` is what is there before the first event. Throws std::invalid_argument.
@@ -174,9 +115,10 @@ class Aggregate {
     if (options_.page == 0) throw std::invalid_argument{"omnibus: Aggregate: page must be positive"};
   }
 
-  /// The state of a stream; that of one that is not there, or was deleted, is the initial one. Errors: unknown_type,
-  /// decode_failed, those of `evolve` and of upcasts, each with the event; position_lost, when events that it would be
-  /// made of were erased; stream_deleted, when it was given up for ever; those of the store.
+  /// The state of a stream; that of one that is not there, or was deleted, is the initial one. Errors:
+  /// unknown_type, decode_failed, those of `evolve` and of upcasts, each with the event; position_lost, when
+  /// events that it would be made of were erased; stream_deleted, when it was given up for ever; those of the
+  /// store.
   Result<Loaded<State>> load(std::string_view stream, const AsOf& as_of = {}) const {
     for (;;) {
       Result<std::optional<Loaded<State>>> loaded = try_load(stream, as_of);
@@ -185,34 +127,31 @@ class Aggregate {
     }
   }
 
-  /// Has what `decide(const State&)` returns happen to a stream: an event, several in a std::vector, std::tuple,
-  /// std::variant or std::optional, or a Result of these. All of it is stored, or none. When others appended
-  /// meanwhile, it decides again on what is there then, at once and up to `attempts` times.
-  /// A command with an id that was done before is not decided again: the answer has the state of now. One that was
-  /// decided to have no events leaves no trace, and is decided again.
-  /// Errors: the decision's, as they are; conflict, when others were always first, and outcome_unknown: both are
-  /// retryable, with the same id; id_reused, when the id is another command's, in another stream; encode_failed; those
-  /// of `load` and of the store.
+  /// Has what `decide(const State&)` returns happen to a stream: an event, several in a std::vector,
+  /// std::tuple, std::variant or std::optional, or a Result of these. All of it is stored, or none. When
+  /// others appended meanwhile, it decides again on what is there then, at once and up to `attempts` times. A
+  /// command with an id that was done before is not decided again: the answer has the state of now. One that
+  /// was decided to have no events leaves no trace, and is decided again.
+  /// Errors: the decision's, as they are; conflict, when others were always first, and outcome_unknown: both
+  /// are retryable, with the same id; id_reused, when the id is another command's, in another stream;
+  /// encode_failed; those of `load` and of the store.
   template <class Decide>
-  Result<Executed<State>> execute(std::string_view stream, Decide&& decide, const CommandOptions& command = {}) const {
+  Result<Executed<State>> execute(std::string_view stream, Decide&& decide,
+                                  const CommandOptions& command = {}) const {
     if constexpr (flaw != detail::StateFlaw::none) {
       return Error{};
-    } else if constexpr (detail::check_decide<State, Decide>()) {
-      const detail::UuidText made = ids_.next(std::chrono::system_clock::now());
-      CommandOptions named = command;
-      if (named.id.empty()) named.id = {made.data(), made.size()};
-      for (std::uint32_t attempt = 1;; ++attempt) {
-        bool again = false;
-        const bool is_known = attempt > 1 || !command.id.empty();
-        Result<Executed<State>> done = try_execute(stream, decide, named, is_known, again);
-        if (!again) return done;
-        if (attempt < options_.attempts) continue;
-        done.error().context += "; gave up after " + std::to_string(attempt) + " attempts";
-        done.error().retryable = true;
-        return done;
-      }
     } else {
-      return Error{};
+      constexpr detail::DecideFlaw wrong = detail::flaw_of_decide<State, Decide>();
+      static_assert(wrong != detail::DecideFlaw::takes,
+                    "omnibus: this is no decision. Write a callable that takes the state: (const State&)");
+      static_assert(wrong != detail::DecideFlaw::returns,
+                    "omnibus: a decision returns what happens. Return an event that State::Events lists, or a "
+                    "std::vector, std::tuple, std::variant, std::optional or Result of them");
+      if constexpr (wrong == detail::DecideFlaw::none) {
+        return execute_checked(stream, decide, command);
+      } else {
+        return Error{};
+      }
     }
   }
 
@@ -334,6 +273,22 @@ class Aggregate {
 
   // ── commands ───────────────────────────────────────────────────────────────────────────────────
 
+  template <class Decide>
+  Result<Executed<State>> execute_checked(std::string_view stream, Decide& decide, CommandOptions command) const {
+    const bool is_named = !command.id.empty();
+    const detail::UuidText made = ids_.next(std::chrono::system_clock::now());
+    if (!is_named) command.id = {made.data(), made.size()};
+    for (std::uint32_t attempt = 1;; ++attempt) {
+      bool again = false;
+      Result<Executed<State>> done = try_execute(stream, decide, command, is_named || attempt > 1, again);
+      if (!again) return done;
+      if (attempt < options_.attempts) continue;
+      done.error().context += "; gave up after " + std::to_string(attempt) + " attempts";
+      done.error().retryable = true;
+      return done;
+    }
+  }
+
   /// `again`: it ended with an error because others were first, or because nobody can tell.
   template <class Decide>
   Result<Executed<State>> try_execute(std::string_view stream, Decide& decide, const CommandOptions& command,
@@ -418,7 +373,8 @@ class Aggregate {
     const Result<Appended> found = find_command(stream, id);
     return found && !found->events.empty();
   }
-  /// Whether the stream has the event at this version; of one that was erased, whether it can have been there.
+  /// Whether the stream has the event at this version; of one that was erased, whether it can have been
+  /// there.
   Result<bool> is_in(std::string_view stream, std::string_view id, std::uint64_t at) const {
     EventPage page;
     const Result<StreamRead> read = store_.read_stream(stream, {.from = at, .limit = 1}, page);

@@ -27,7 +27,8 @@ struct EventReading {
 
 namespace detail {
 
-/// What a handler of stored events takes: an event, perhaps the StoredEvent that it was, perhaps a transaction.
+/// What a handler of stored events takes: an event, perhaps the StoredEvent that it was, perhaps a
+/// transaction.
 template <class H, class Traits = call_traits_t<H>>
 struct EventHandlerShape {
   using First = typename Traits::template Arg<0>;
@@ -111,7 +112,8 @@ class EventHandlers {
     });
   }
   template <class Handler, class... Transaction>
-  static bool try_typed(Handler& handler, const StoredEvent& stored, Result<>& result, Transaction... transaction) {
+  static bool try_typed(Handler& handler, const StoredEvent& stored, Result<>& result,
+                        Transaction... transaction) {
     if constexpr (detail::EventHandlerShape<Handler>::raw) {
       return false;
     } else {
@@ -131,7 +133,8 @@ class EventHandlers {
     }
   }
   template <class Handler, class... Transaction>
-  static bool try_raw(Handler& handler, const StoredEvent& stored, Result<>& result, Transaction... transaction) {
+  static bool try_raw(Handler& handler, const StoredEvent& stored, Result<>& result,
+                      Transaction... transaction) {
     if constexpr (!detail::EventHandlerShape<Handler>::raw) {
       return false;
     } else {
@@ -148,20 +151,22 @@ class EventHandlers {
   std::tuple<H...> handlers_;
 };
 
-/// Handlers of typed events for a Projection: `void` or `Result<>` of `(const Paid&)`, `(const Paid&, const StoredEvent&)`
-/// or `(const Paid&, const StoredEvent&, S::Transaction)`. Each takes the events of its codec's type, once they are
-/// upcast; one that takes a StoredEvent first gets what no other takes.
+/// Handlers of typed events for a Projection. Each is a `void` or `Result<>` of
+/// `(const Paid&[, const StoredEvent& stored_as[, S::Transaction]])` and takes the events of its codec's type,
+/// once they are upcast; one that takes a StoredEvent first gets what no other takes.
 ///
-///     ob::Projection revenue{store, {.name = "revenue"}, ob::event_handlers({}, [&](const Paid& paid) { ... })};
+///     ob::Projection revenue{store, {.name = "revenue"},
+///                            ob::event_handlers({}, [&](const Paid& paid) { total += paid.amount; })};
 ///
-/// Errors of the callable: those of the handlers and upcasts; decode_failed; unknown_type, unless that is skipped.
+/// Errors of the callable: those of the handlers and upcasts; decode_failed; unknown_type, unless that is
+/// skipped.
 template <class... H>
 auto event_handlers(EventReading reading, H... handlers) {
   constexpr bool good = sizeof...(H) > 0 && (detail::is_event_handler<H>() && ...);
   static_assert(good,
-                "omnibus: this is no handler of stored events. Write a callable that takes an event whose codec has a "
-                "type, (const Event&) or (const Event&, const omnibus::StoredEvent&), and returns nothing or a "
-                "omnibus::Result<>");
+                "omnibus: this is no handler of stored events. Write a callable that takes an event whose codec "
+                "has a type, (const Event&) or (const Event&, const omnibus::StoredEvent&), and returns nothing or "
+                "an omnibus::Result<>");
   if constexpr (good) {
     return EventHandlers<H...>{std::move(reading), std::move(handlers)...};
   } else {

@@ -25,8 +25,8 @@
 #include <omnibus/result.hpp>
 #include <omnibus/time.hpp>
 
-// Views that are kept up with a store. There is no seam between catching up and following live: events always come
-// out of reads, and being told that something is there is no more than a reason to read.
+// Views that are kept up with a store. There is no seam between catching up and following live: events always
+// come out of reads, and being told that something is there is no more than a reason to read.
 
 namespace omnibus {
 
@@ -40,24 +40,25 @@ struct ProjectionProgress {
 /// How a long replay goes.
 struct ReplayProgress {
   ProjectionProgress at{};
-  double per_second = 0;                 ///< events of the store, for the view or not, since catching up began
+  double per_second = 0;                 ///< events of the store, for the view or not, since it began
   std::optional<Duration> remaining{};   ///< at that rate; none: nothing can be said yet
 };
 
 /// What a replay that went from `from` to `at` in so long is said to be like. A pure function.
-inline ReplayProgress replay_progress(std::uint64_t from, const ProjectionProgress& at, Duration took) noexcept {
+inline ReplayProgress replay_progress(std::uint64_t from, const ProjectionProgress& at,
+                                      Duration took) noexcept {
+  using Seconds = std::chrono::duration<double>;
   ReplayProgress progress{at};
   if (took > Duration::zero() && at.position > from) {
-    progress.per_second = static_cast<double>(at.position - from) / std::chrono::duration<double>(took).count();
+    progress.per_second = static_cast<double>(at.position - from) / Seconds{took}.count();
   }
   const double left = at.head > at.position ? static_cast<double>(at.head - at.position) : 0;
   if (left == 0) {
     progress.remaining = Duration::zero();
   } else if (progress.per_second > 0) {
-    const double seconds = left / progress.per_second;
-    const bool is_sayable = seconds < std::chrono::duration<double>(Duration::max()).count();
-    progress.remaining = is_sayable ? std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds))
-                                    : Duration::max();
+    const Seconds seconds{left / progress.per_second};
+    const bool is_sayable = seconds < Seconds{Duration::max()};
+    progress.remaining = is_sayable ? std::chrono::duration_cast<Duration>(seconds) : Duration::max();
   }
   return progress;
 }
@@ -68,12 +69,12 @@ struct ProjectionOptions {
   std::string category{};      ///< empty: of all streams
   EventQuery query{};
   std::size_t page = 1000;     ///< events whose effects go together
-  bool in_memory = false;      ///< the view ends with this object: it begins at the beginning, without a checkpoint
-  /// Which streams have an event that `apply` fails for good (not retryable); they alone wait from there on, and the others
-  /// go on, until `retry_parked`. Left out: such an event stops the projection.
+  bool in_memory = false;      ///< the view ends with this object, which begins at the beginning
+  /// Which streams have an event that `apply` fails for good (not retryable); they alone wait from there on,
+  /// and the others go on, until `retry_parked`. Left out: such an event stops the projection.
   ParkedStore* parked_in = nullptr;
-  /// Hears how `catch_up` goes, between two pages: when it has gone on for `progress_every` since it spoke last, and at
-  /// its end when it spoke before. Must not use the projection.
+  /// Hears how `catch_up` goes, between two pages: when it has gone on for `progress_every` since it spoke
+  /// last, and at its end when it spoke before. Must not use the projection.
   std::function<void(const ReplayProgress&)> progress{};
   Duration progress_every = std::chrono::seconds{1};
   const Clock* clock = nullptr;  ///< by which progress is told; nullptr: the machine's
@@ -101,8 +102,9 @@ constexpr bool applies_in_transaction() {
 ///    committed with the checkpoint, so that each event has its effect exactly once;
 ///  - `Result<>(const StoredEvent&)`: the checkpoint follows the effects, so that after a crash the last page comes
 ///    again (at least once); an effect can be told by the event's position whether it was there.
-/// An event whose `apply` fails or throws stops the projection in front of it; those before it are done. Called
-/// again, it is tried again. With `.parked_in`, one that fails for good parks its stream, and the others go on.
+/// An event whose `apply` fails or throws stops the projection in front of it; those before it are done.
+/// Called again, it is tried again. With `.parked_in`, one that fails for good parks its stream, and the
+/// others go on.
 /// Thread safety: one thread at a time. Lifetime: the store must outlive it.
 template <CheckpointStore S, class Apply>
 class Projection {
@@ -125,9 +127,9 @@ class Projection {
   }
 
   /// Handles the next page. True: there is more now. Blocking: as long as the store and `apply`.
-  /// Errors: those of `apply` and of the store; conflict, when another one follows under this name; position_lost,
-  /// when the store is not the one that the checkpoint is of, or has lost its last events. The view and the
-  /// checkpoint are then what they were after the last event that was done.
+  /// Errors: those of `apply` and of the store; conflict, when another one follows under this name;
+  /// position_lost, when the store is not the one that the checkpoint is of, or has lost its last events. The
+  /// view and the checkpoint are then what they were after the last event that was done.
   Result<bool> step() {
     for (;;) {
       Result<bool> more = try_step();
@@ -165,15 +167,16 @@ class Projection {
     for (const auto& [stream, first] : parked_) streams.push_back(stream);
     return streams;
   }
-  /// Handles what a parked stream waits with, in order, as far as the others are, and lets it go on with them. Of no effect
-  /// on one that is not parked. Where an event fails, the stream stays parked in front of it. Blocking and errors: as
-  /// `step`.
+  /// Handles what a parked stream waits with, in order, as far as the others are, and lets it go on with
+  /// them. Of no effect on one that is not parked. Where an event fails, the stream stays parked in front of
+  /// it. Blocking and errors: as `step`.
   Result<> retry_parked(const std::string& stream) {
     if (Result<> begun = begin_once(); !begun) return begun;
     const auto parked = parked_.find(stream);
     if (parked == parked_.end()) return {};
     if (Result<> done = handle_parked(stream, parked->second); !done) return done;
-    if (const Result<bool> removed = options_.parked_in->remove(place(), stream, letter); !removed) return removed.error();
+    const Result<bool> removed = options_.parked_in->remove(place(), stream, letter);
+    if (!removed) return removed.error();
     parked_.erase(parked);
     return {};
   }
@@ -212,7 +215,8 @@ class Projection {
 
   Result<> begin_once() { return next_ ? Result<>{} : begin(); }
   Result<> begin() {
-    Result<Checkpoint> kept = options_.in_memory ? Result{checkpoint_} : store_.load_checkpoint(options_.name);
+    Result<Checkpoint> kept =
+        options_.in_memory ? Result{checkpoint_} : store_.load_checkpoint(options_.name);
     if (!kept) return std::move(kept.error());
     if (kept->position != 0) {
       const auto found = store_.locate(kept->event);
@@ -332,7 +336,8 @@ class Projection {
       }
     }
     for (;;) {
-      const Result<StreamRead> read = store_.read_stream(stream, {.from = first, .limit = options_.page}, page_);
+      const ReadRange range{.from = first, .limit = options_.page};
+      const Result<StreamRead> read = store_.read_stream(stream, range, page_);
       if (!read) return read.error();
       std::size_t count = 0;
       while (count < page_.size() && page_[count].position <= checkpoint_.position) ++count;
@@ -345,7 +350,9 @@ class Projection {
     }
   }
 
-  Instant now() const noexcept { return options_.clock ? options_.clock->now() : std::chrono::steady_clock::now(); }
+  Instant now() const noexcept {
+    return options_.clock != nullptr ? options_.clock->now() : std::chrono::steady_clock::now();
+  }
   void speak(Replay& replay, bool more) const {
     const Instant moment = now();
     if (moment - replay.spoke < options_.progress_every && (more || !replay.has_spoken)) return;

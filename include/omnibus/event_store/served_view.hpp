@@ -51,19 +51,21 @@ struct ApplyLocked {
 
 }  // namespace detail
 
-/// A view and the projection that keeps it up, which others can replace without a moment in which there is none: `rebuild`
-/// builds a second one from the beginning, and has it served once it knows all that the first one did.
+/// A view and the projection that keeps it up, which others can replace without a moment in which there is
+/// none: `rebuild` builds a second one from the beginning, and has it served once it knows all that the first
+/// one did.
 ///
-/// A view is a callable as Projection's `apply`. `make(name)` makes an empty one, of the projection `name`: one that keeps
-/// what it knows in tables names them by it, and one that lives in memory has `.in_memory`.
+/// A view is a callable as Projection's `apply`. `make(name)` makes an empty one, of the projection `name`:
+/// one that keeps what it knows in tables names them by it, and one that lives in memory has `.in_memory`.
 ///
-///     ob::ServedView view{store, {.name = "orders", .in_memory = true}, [](const std::string&) { return Orders{}; }};
+///     ob::ServedView view{store, {.name = "orders", .in_memory = true},
+///                         [](const std::string&) { return Orders{}; }};
 ///     view.catch_up();
 ///     view.read([](const Orders& orders) { return orders.open(); });
 ///     view.rebuild("orders.v2");  // on another thread, while this one follows
 ///
-/// Which name is served is known to this object alone: who makes the next one gives it the new name. A rebuild that was
-/// broken off goes on where it was, under the same name, when the view is not in memory.
+/// Which name is served is known to this object alone: who makes the next one gives it the new name. A
+/// rebuild that was broken off goes on where it was, under the same name, when the view is not in memory.
 /// Thread safety: shared objects are safe; `read` waits for the event that is applied, and nothing else.
 /// Lifetime: the store must outlive it.
 template <CheckpointStore S, class Make>
@@ -71,8 +73,8 @@ class ServedView {
  public:
   using View = std::invoke_result_t<Make&, const std::string&>;
   static_assert(detail::PlainView<View, S> || detail::TransactionView<View, S>,
-                "omnibus: this makes no view. Return a callable Result<>(const StoredEvent&), or one that also takes the "
-                "store's Transaction");
+                "omnibus: this makes no view. Return a callable Result<>(const StoredEvent&), or one that also "
+                "takes the store's Transaction");
 
   /// Reads nothing yet. Throws std::invalid_argument, and what `make` throws.
   ServedView(S& store, ProjectionOptions options, Make make)
@@ -81,8 +83,8 @@ class ServedView {
         make_{std::move(make)},
         served_{std::make_shared<Build>(store_, options_, make_)} {}
 
-  /// Handles all that is there. Blocking: as long as the store, the view, and others who catch up. Errors: those of
-  /// Projection::catch_up.
+  /// Handles all that is there. Blocking: as long as the store, the view, and others who catch up. Errors:
+  /// those of Projection::catch_up.
   Result<> catch_up() {
     const std::lock_guard lock{keeping_up_};
     return served()->projection.catch_up();
@@ -95,9 +97,9 @@ class ServedView {
     } while (std::chrono::steady_clock::now() < until);
     return {};
   }
-  /// Builds a view under this name from the beginning, and serves it once it has caught up with the one that is served,
-  /// which goes on being read and kept up meanwhile, and is dropped when the last one who reads it is done. It is not
-  /// served when there is an error. Blocking: as long as all of that takes; one at a time.
+  /// Builds a view under this name from the beginning, and serves it once it has caught up with the one that
+  /// is served, which goes on being read and kept up meanwhile, and is dropped when the last one who reads it
+  /// is done. It is not served when there is an error. Blocking: as long as all of that takes; one at a time.
   /// Errors: those of Projection::catch_up; invalid_argument, when it is served already.
   Result<> rebuild(const std::string& name) {
     const std::lock_guard one{rebuilding_};
@@ -115,7 +117,8 @@ class ServedView {
     return {};
   }
 
-  /// Calls `with(const View&)` with the view that is served, and returns what it returns. No event is applied meanwhile.
+  /// Calls `with(const View&)` with the view that is served, and returns what it returns. No event is applied
+  /// meanwhile.
   template <std::invocable<const View&> Read>
   decltype(auto) read(Read&& with) const {
     const std::shared_ptr<Build> build = served();

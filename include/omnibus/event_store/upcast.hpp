@@ -18,8 +18,9 @@
 #include <omnibus/handler.hpp>
 #include <omnibus/result.hpp>
 
-// Old events as the program knows them today. Stored events never change; what changed is said here, once, and
-// applied whenever events are read. A type's version is part of its name: "order.paid", then "order.paid.v2".
+// Old events as the program knows them today. Stored events never change; what changed is said here, once,
+// and applied whenever events are read. A type's version is part of its name: "order.paid", then
+// "order.paid.v2".
 
 namespace omnibus {
 
@@ -74,8 +75,8 @@ consteval bool is_upcast() {
 
 }  // namespace detail
 
-/// A table of steps from old events to newer ones, each by the type that it takes. Steps follow each other, v1 to v2
-/// to v3, until there is none for a type.
+/// A table of steps from old events to newer ones, each by the type that it takes. Steps follow each other,
+/// v1 to v2 to v3, until there is none for a type.
 /// Thread safety: as that of the steps, which many threads may call at once. Copies are independent.
 class Upcasts {
  public:
@@ -83,8 +84,8 @@ class Upcasts {
   using Step = std::function<Result<>(const StoredEvent& old, Successors& into)>;
 
   Upcasts() = default;
-  /// From callables that take an old event and return what it is today: an event, or a std::vector, std::tuple,
-  /// std::variant, std::optional or Result of them; nothing, when it means nothing any more.
+  /// From callables that take an old event and return what it is today: an event, or a std::vector,
+  /// std::tuple, std::variant, std::optional or Result of them; nothing, when it means nothing any more.
   ///
   ///     const ob::Upcasts upcasts{[](const PaidV1& old) { return PaidV2{old.order, cents(old.amount)}; },
   ///                               [](const Viewed&) {}};
@@ -101,8 +102,8 @@ class Upcasts {
   Upcasts& add(F step) {
     constexpr bool good = detail::is_upcast<F>();
     static_assert(good,
-                  "omnibus: this is no upcast. Write a callable that takes an old event (const Old&) and returns newer "
-                  "ones, all with codecs that have a type, or nothing");
+                  "omnibus: this is no upcast. Write a callable that takes an old event (const Old&) and returns "
+                  "newer ones, all with codecs that have a type, or nothing");
     if constexpr (good) {
       using Old = typename detail::call_traits_t<F>::template Arg<0>;
       return add(std::string{detail::event_type<Old>()},
@@ -136,9 +137,9 @@ class Upcasts {
     });
   }
 
-  /// Calls `visit(const StoredEvent&)`, a Result<>, with what the event is today: itself, or what the steps make of it,
-  /// in their order. Lifetime: of what it visits, for the length of the call. Errors: those of `visit` and of the
-  /// steps; decode_failed, encode_failed; internal, when steps go round in a circle.
+  /// Calls `visit(const StoredEvent&)`, a Result<>, with what the event is today: itself, or what the steps
+  /// make of it, in their order. Lifetime: of what it visits, for the length of the call. Errors: those of
+  /// `visit` and of the steps; decode_failed, encode_failed; internal, when steps go round in a circle.
   template <class Visit>
   Result<> apply(const StoredEvent& event, Visit&& visit) const {
     return apply(event, visit, 0);
