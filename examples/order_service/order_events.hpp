@@ -14,7 +14,7 @@
 #include "life_cycle.hpp"
 #include "time.hpp"
 
-// What happens to orders, one struct each, and how it is read from JSON.
+// What happens to orders, one struct each, and how it is read from JSON and written.
 
 namespace shop {
 
@@ -78,6 +78,15 @@ inline void from_json(const nlohmann::json& json, OrderPaid& event) {
   const double cents = std::round(amount->get<double>() * 100);
   if (!(std::abs(cents) < 1e15)) throw std::invalid_argument{"the amount is out of range"};
   event.amount = static_cast<Cents>(cents);
+}
+
+inline void to_json(nlohmann::json& json, const OrderEvent& event) {
+  json = {{"order", event.order}, {"time", time_text(event.time)}};
+}
+
+inline void to_json(nlohmann::json& json, const OrderPaid& event) {
+  to_json(json, static_cast<const OrderEvent&>(event));
+  if (event.amount) json["amount"] = static_cast<double>(*event.amount) / 100;
 }
 
 }  // namespace shop

@@ -3,7 +3,9 @@
 
 #include <charconv>
 #include <chrono>
+#include <cstdio>
 #include <optional>
+#include <string>
 #include <string_view>
 
 // Moments as order events write them: "2016-10-04T14:13:22Z".
@@ -31,6 +33,20 @@ inline std::optional<Time> parse_time(std::string_view text) {
   const int h = number(11, 2), m = number(14, 2), s = number(17, 2);
   if (!date.ok() || h > 23 || m > 59 || s > 59) return {};
   return sys_days{date} + hours{h} + minutes{m} + seconds{s};
+}
+
+/// A moment as that text.
+inline std::string time_text(Time time) {
+  using namespace std::chrono;
+  const auto day = floor<days>(time);
+  const year_month_day date{day};
+  const hh_mm_ss clock{time - day};
+  char text[64];
+  std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02dZ", static_cast<int>(date.year()),
+                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
+                static_cast<int>(clock.seconds().count()));
+  return text;
 }
 
 }  // namespace shop

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <concepts>
+#include <exception>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
 #include <omnibus/result.hpp>
 
@@ -59,6 +62,49 @@ constexpr std::string_view event_type() noexcept {
     return Codec<E>::type;
   } else {
     return {};
+  }
+}
+
+/// Calls E's codec; whatever it throws, or answers in place of a value, becomes an error of this code.
+template <class E, class Call>
+auto ask_codec(Errc code, std::string_view verb, Call&& call) -> decltype(call()) {
+  const auto refused = [&](std::string why) {
+    std::string operation{verb};
+    if (!event_type<E>().empty()) operation.append(" ").append(event_type<E>());
+    return Error::make(code, std::move(operation), std::move(why));
+  };
+  try {
+    auto answer = call();
+    if (!answer) return refused(std::move(answer.error().context));
+    return answer;
+  } catch (const std::exception& failure) {
+    return refused(failure.what());
+  } catch (...) {
+    return refused("the codec threw something that is no std::exception");
+  }
+}
+
+/// An E out of its bytes. Errors: decode_failed.
+template <class E>
+Result<E> decode_event(std::string_view bytes) {
+  return ask_codec<E>(Errc::decode_failed, "decode", [&] { return Codec<E>::decode(bytes); });
+}
+
+/// The bytes of an event: those that lie in it, or those that its codec appends to `bytes`. Throws what the
+/// codec throws.
+template <class E>
+Result<std::string_view> bytes_of(const E& event, std::string& bytes) {
+  if constexpr (ViewEncoder<E>) {
+    return std::string_view{Codec<E>::view(event)};
+  } else if constexpr (AppendEncoder<E>) {
+    if constexpr (std::is_void_v<decltype(Codec<E>::encode(event, bytes))>) {
+      Codec<E>::encode(event, bytes);
+    } else if (Result<> encoded = Codec<E>::encode(event, bytes); !encoded) {
+      return std::move(encoded.error());
+    }
+    return std::string_view{bytes};
+  } else {
+    return std::string_view{};  // which was complained about
   }
 }
 

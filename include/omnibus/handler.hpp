@@ -118,22 +118,8 @@ struct HandlerShape<HandlerSet<H...>> {
 /// Decodes and calls one typed handler.
 template <class E, class H>
 Result<> decode_and_call(H& handler, Delivery& delivery) {
-  const auto refused = [](std::string why) {
-    std::string operation = "decode";
-    if (!event_type<E>().empty()) operation.append(" ").append(event_type<E>());
-    return Error::make(Errc::decode_failed, std::move(operation), std::move(why));
-  };
-  const auto decode = [&]() -> Result<E> {
-    try {
-      return Codec<E>::decode(delivery.payload());
-    } catch (const std::exception& failure) {
-      return refused(failure.what());
-    } catch (...) {
-      return refused("the codec threw something that is no std::exception");
-    }
-  };
-  Result<E> event = decode();
-  if (!event) return refused(std::move(event.error().context));
+  Result<E> event = decode_event<E>(delivery.payload());
+  if (!event) return std::move(event.error());
   if constexpr (call_traits_t<H>::arity == 2) {
     return call_handler(handler, std::as_const(*event), delivery);
   } else {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <exception>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -83,28 +82,13 @@ struct EncodedMessage {
   template <class E>
   Result<> encode_payload(const E& event) {
     message.type = event_type<E>();
-    try {
-      if constexpr (ViewEncoder<E>) {
-        message.payload = Codec<E>::view(event);
-      } else if constexpr (AppendEncoder<E>) {
-        if constexpr (std::is_void_v<decltype(Codec<E>::encode(event, bytes))>) {
-          Codec<E>::encode(event, bytes);
-        } else if (Result<> encoded = Codec<E>::encode(event, bytes); !encoded) {
-          return refused(encoded.error().context);
-        }
-        message.payload = bytes;
-      }
+    return ask_codec<E>(Errc::encode_failed, "encode", [&]() -> Result<> {
+      Result<std::string_view> payload = bytes_of(event, bytes);
+      if (!payload) return std::move(payload.error());
+      message.payload = *payload;
       if constexpr (Keyed<E>) message.key = Codec<E>::key(event);
-    } catch (const std::exception& failure) {
-      return refused(failure.what());
-    } catch (...) {
-      return refused("the codec threw something that is no std::exception");
-    }
-    return {};
-  }
-
-  Error refused(std::string why) const {
-    return Error::make(Errc::encode_failed, "encode " + std::string{message.type}, std::move(why));
+      return {};
+    });
   }
 };
 

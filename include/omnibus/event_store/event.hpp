@@ -33,12 +33,12 @@ struct NewEvent {
 /// An event as a store holds it. Versions count the events of a stream, positions those of the store; both
 /// begin at 1 and only grow, so that 0 stands before the first. Lifetime: of the page it lies in.
 struct StoredEvent {
-  std::string_view stream;
+  std::string_view stream{};
   std::uint64_t version = 0;
   std::uint64_t position = 0;
-  std::string_view id;
-  std::string_view type;
-  std::string_view payload;
+  std::string_view id{};
+  std::string_view type{};
+  std::string_view payload{};
   std::span<const std::string_view> tags{};
   HeadersView metadata{};
   Time time{};

@@ -4,7 +4,10 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <map>
 #include <optional>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -12,6 +15,7 @@
 #include <vector>
 
 #include <omnibus/event_store/memory.hpp>
+#include <omnibus/memory_parked_store.hpp>
 
 #include "catch.hpp"
 #include "unit/tools.hpp"
@@ -135,7 +139,7 @@ TEST_CASE("an event that fails stops a projection in front of it, and what was b
     for (int i = 0; i < 3; ++i) {
       const Result<> failed = projection.catch_up();
       REQUIRE_FALSE(failed);
-      CHECK(failed.error().message().find("event c of stream s-1, position 3") != std::string::npos);
+      CHECK(failed.error().message().find("event c of stream s-1, version 3, position 3") != std::string::npos);
       CHECK(view.ids == "ab");
     }
     view.fails_at.clear();
@@ -182,10 +186,179 @@ TEST_CASE("a projection notices a store that has lost its last events, also when
   CHECK(running.catch_up().error().code == Errc::position_lost);
 }
 
+TEST_CASE("an event that fails for good parks its own stream, and what waits is handled later, in order") {
+  for (const bool in_memory : {false, true}) {
+    MemoryEventStore store;
+    MemoryParkedStore waiting;
+    const ProjectionOptions options{.name = "view", .page = 3, .in_memory = in_memory, .parked_in = &waiting};
+    add(store, "s-1", "a");
+    add(store, "s-1", "b");
+    add(store, "s-2", "c");
+    add(store, "s-1", "d");
+    View view{"", "b"};
+    Projection projection{store, options, into(view)};
+    CHECK(projection.catch_up());
+    CHECK(view.ids == "ac");
+    CHECK(projection.progress().position == 4);
+    CHECK(projection.parked().value() == std::vector<std::string>{"s-1"});
+    add(store, "s-1", "e");
+    add(store, "s-1", "f");
+    add(store, "s-2", "g");
+    CHECK(projection.catch_up());
+    CHECK(view.ids == "acg");
+
+    view.fails_at = "e";
+    const Result<> still = projection.retry_parked("s-1");
+    REQUIRE_FALSE(still);
+    CHECK(still.error().message().find("event e of stream s-1") != std::string::npos);
+    CHECK(view.ids == "acgbd");
+    CHECK(projection.parked().value().size() == 1);
+    add(store, "s-1", "h");  // not read yet by the projection
+    view.fails_at.clear();
+    CHECK(projection.retry_parked("s-1"));
+    CHECK(view.ids == "acgbdef");
+    CHECK(projection.parked().value().empty());
+    CHECK(projection.catch_up());
+    CHECK(projection.retry_parked("s-1"));
+    CHECK(view.ids == "acgbdefh");  // each once, those of a stream in their order
+  }
+}
+
+TEST_CASE("a parked stream stays parked for the projection that goes on") {
+  MemoryEventStore store;
+  MemoryParkedStore waiting;
+  const ProjectionOptions options{.name = "view", .parked_in = &waiting};
+  for (const char* id : {"a", "b", "c"}) add(store, id == std::string_view{"c"} ? "s-2" : "s-1", id);
+  View first{"", "b"}, second{"", "d"}, third;
+  CHECK(Projection{store, options, into(first)}.catch_up());
+  add(store, "s-1", "d");
+  add(store, "s-1", "e");
+  Projection later{store, options, into(second)};
+  CHECK(later.catch_up());
+  CHECK(second.ids == "");
+  CHECK_FALSE(later.retry_parked("s-1"));
+  CHECK(second.ids == "b");
+  Projection last{store, options, into(third)};
+  CHECK(last.retry_parked("s-1"));  // goes on behind what the one before it has done
+  CHECK(third.ids == "de");
+  CHECK(last.parked().value().empty());
+
+  View again;  // built from the beginning, while nothing is parked under its name
+  CHECK(Projection{store, {.name = "new", .parked_in = &waiting}, into(again)}.catch_up());
+  CHECK(again.ids == "abcde");
+}
+
+TEST_CASE("what may pass does not park a stream, and of a stream only what the projection is of is retried") {
+  MemoryEventStore store;
+  MemoryParkedStore waiting;
+  add(store, "s-1", "a");
+  add(store, "s-1", "x", "other");
+  View view{"", "a", true};  // throws, which may pass
+  Projection projection{store,
+                        {.name = "view", .query = {{{.types = {"t"}}}}, .parked_in = &waiting},
+                        into(view)};
+  CHECK_FALSE(projection.catch_up());
+  CHECK(projection.parked().value().empty());
+  view.throws = false;
+  CHECK(projection.catch_up());
+  CHECK(projection.parked().value().size() == 1);
+  add(store, "s-1", "y", "other");
+  add(store, "s-1", "b");
+  CHECK(projection.catch_up());
+  view.fails_at.clear();
+  CHECK(projection.retry_parked("s-1"));
+  CHECK(view.ids == "ab");
+}
+
+TEST_CASE("whatever fails, a projection that parks has each event once and those of a stream in order") {
+  for (std::uint32_t seed = 1; seed <= 200; ++seed) {
+    std::mt19937 dice{seed};
+    MemoryEventStore store;
+    MemoryParkedStore waiting;
+    std::map<std::string, std::string> views, all;
+    unsigned fails = 4;  // one in so many
+    const auto apply = [&](const StoredEvent& event) -> Result<> {
+      if (fails != 0 && dice() % fails == 0) return permanent("no");
+      views[std::string{event.stream}] += std::string{event.id} + " ";
+      return {};
+    };
+    std::optional<Projection<MemoryEventStore, decltype(apply)>> projection;
+    const auto restart = [&] { projection.emplace(store, ProjectionOptions{.name = "view", .page = 3, .parked_in = &waiting}, apply); };
+    restart();
+    for (int i = 0; i < 40; ++i) {
+      const std::string stream = "s-" + std::to_string(dice() % 3), id = std::to_string(i);
+      switch (dice() % 6) {
+        case 0: CHECK(projection->catch_up()); break;
+        case 1: (void)projection->retry_parked(stream); break;
+        case 2: restart(); break;
+        default: add(store, stream, id), all[stream] += id + " ";
+      }
+    }
+    fails = 0;
+    CHECK(projection->catch_up());
+    const std::vector<std::string> left = projection->parked().value();
+    for (const std::string& stream : left) CHECK(projection->retry_parked(stream));
+    INFO("seed " << seed);
+    CHECK(views == all);
+  }
+}
+
+TEST_CASE("a view in memory is built from the beginning by each projection, and keeps no checkpoint") {
+  MemoryEventStore store;
+  for (const char* id : {"a", "b", "c"}) add(store, "s-1", id);
+  for (int i = 0; i < 2; ++i) {
+    View view{"", "c"};
+    Projection projection{store, {.name = "view", .in_memory = true}, into(view)};
+    CHECK_FALSE(projection.catch_up());
+    view.fails_at.clear();
+    CHECK(projection.catch_up());
+    CHECK(view.ids == "abc");  // each once, also after a failure
+  }
+  CHECK(store.load_checkpoint("view").value().position == 0);
+}
+
+TEST_CASE("what is said of a replay is its rate, and how long the rest takes at that") {
+  const ReplayProgress half = replay_progress(100, {.position = 300, .head = 500, .handled = 50}, 2s);
+  CHECK(half.at.handled == 50);
+  CHECK(half.per_second == 100);
+  CHECK(half.remaining == Duration{2s});
+  CHECK(replay_progress(0, {.position = 5, .head = 5}, 1s).remaining == Duration::zero());
+  CHECK_FALSE(replay_progress(5, {.position = 5, .head = 9}, 1s).remaining);
+  CHECK_FALSE(replay_progress(0, {.position = 5, .head = 9}, 0s).remaining);
+  CHECK(replay_progress(0, {.position = 1, .head = UINT64_MAX}, 1h).remaining == Duration::max());
+}
+
+TEST_CASE("a projection tells of its progress now and then, and at the end when it has told of it before") {
+  MemoryEventStore store;
+  VirtualClock clock;
+  for (int i = 0; i < 10; ++i) add(store, "s-1", std::to_string(i));
+  std::vector<std::uint64_t> told;
+  Duration each = 400ms;
+  const ProjectionOptions options{.name = "view",
+                                  .page = 2,
+                                  .in_memory = true,
+                                  .progress = [&](const ReplayProgress& progress) {
+                                    told.push_back(progress.at.position);
+                                    CHECK(progress.at.head == 10);
+                                    CHECK(progress.per_second == Approx(2.5));
+                                  },
+                                  .progress_every = 1s,
+                                  .clock = &clock};
+  const auto slow = [&](const StoredEvent&) -> Result<> { return clock.advance(each), Result<>{}; };
+  CHECK(Projection{store, options, slow}.catch_up());
+  CHECK(told == std::vector<std::uint64_t>{4, 8, 10});  // 800 ms for each page
+  told.clear();
+  each = 0ms;
+  CHECK(Projection{store, options, slow}.catch_up());
+  CHECK(told.empty());
+}
+
 TEST_CASE("options of a projection that can never work are refused by name") {
   MemoryEventStore store;
   View view;
   CHECK(throws_saying<std::invalid_argument>([&] { Projection none{store, {}, into(view)}; }, "name"));
   CHECK(throws_saying<std::invalid_argument>([&] { Projection none{store, {.name = "a", .page = 0}, into(view)}; },
                                              "page"));
+  CHECK(throws_saying<std::invalid_argument>(
+      [&] { Projection none{store, {.name = "a", .progress_every = -1s}, into(view)}; }, "progress_every"));
 }

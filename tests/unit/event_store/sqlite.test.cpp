@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
@@ -14,8 +15,11 @@
 #include <thread>
 #include <vector>
 
+#include <omnibus/event_store/aggregate.hpp>
 #include <omnibus/event_store/projection.hpp>
+#include <omnibus/event_store/served_view.hpp>
 #include <omnibus/event_store/suite.hpp>
+#include <omnibus/parked/sqlite.hpp>
 
 #include "catch.hpp"
 #include "unit/sqlite_tools.hpp"
@@ -23,6 +27,36 @@
 
 using namespace omnibus;
 using namespace omnibus::unit;
+
+namespace tally {
+
+struct Added {
+  std::string what;
+};
+/// What was added, in one text, which is also its snapshot.
+struct Tally {
+  using Events = EventTypes<Added>;
+  std::string all;
+};
+void evolve(Tally& tally, const Added& event) { tally.all += event.what; }
+auto adding(std::string_view what) {
+  return [what](const Tally&) { return Added{std::string{what}}; };
+}
+
+}  // namespace tally
+
+template <>
+struct omnibus::Codec<tally::Added> {
+  static constexpr std::string_view type = "added";
+  static std::string_view view(const tally::Added& event) { return event.what; }
+  static Result<tally::Added> decode(std::string_view bytes) { return tally::Added{std::string{bytes}}; }
+};
+template <>
+struct omnibus::Codec<tally::Tally> {
+  static constexpr std::string_view type = "tally.v1";
+  static std::string_view view(const tally::Tally& tally) { return tally.all; }
+  static Result<tally::Tally> decode(std::string_view bytes) { return tally::Tally{std::string{bytes}}; }
+};
 
 namespace {
 
@@ -445,7 +479,7 @@ TEST_CASE("sqlite events: what a projection writes is written with its checkpoin
   Projection projection{store, {.name = "view"}, apply};
   const Result<> failed = projection.catch_up();
   REQUIRE_FALSE(failed);
-  CHECK(failed.error().context.find("no such product, at event c of stream s-1, position 3") != std::string::npos);
+  CHECK(failed.error().context.find("no such product, at event c of stream s-1, version 3, position 3") != std::string::npos);
   CHECK(raw.number("SELECT count(*) FROM view") == 2);
   CHECK(store.load_checkpoint("view").value() == Checkpoint{2, "b"});
   CHECK_FALSE(projection.catch_up());
@@ -470,6 +504,87 @@ TEST_CASE("sqlite events: what a projection writes is written with its checkpoin
   REQUIRE(add(store, "s-1", {"e", "t", "p"}));
   REQUIRE(other.catch_up());
   CHECK(raw.number("SELECT count(*) FROM view") == 9);
+}
+
+TEST_CASE("sqlite events: aggregates of two processes lose nothing, and know a command that came to the other one") {
+  const TemporaryFolder folder;
+  using tally::adding, tally::Tally;
+  const auto count = [&](std::string_view what, int& failed) {
+    SqliteEventStore store{{.path = folder.file(), .durability = Durability::process_crash, .busy_timeout = 20s}};
+    const Aggregate tallies{store, Tally{}, {.attempts = 1000, .snapshot_every = 7}};
+    for (int i = 0; i < 30; ++i) failed += tallies.execute("tally-1", adding(what)) ? 0 : 1;
+    failed += tallies.execute("tally-1", adding("!"), {.id = "last"}) ? 0 : 1;
+  };
+  int failed = 0, others = 0;
+  std::thread other{[&] { count("b", others); }};
+  count("a", failed);
+  other.join();
+  CHECK(failed + others == 0);
+
+  SqliteEventStore again{{.path = folder.file()}};
+  const auto loaded = Aggregate{again, Tally{}}.load("tally-1").value();
+  CHECK(loaded.version == 61);
+  CHECK(loaded.read < 61);  // a snapshot outlives the process
+  CHECK(Aggregate{again, Tally{}, {.snapshot_every = 0}}.load("tally-1").value().state.all == loaded.state.all);
+  const auto times = [&](char what) { return std::count(loaded.state.all.begin(), loaded.state.all.end(), what); };
+  CHECK(times('a') == 30);
+  CHECK(times('b') == 30);
+  CHECK(times('!') == 1);
+}
+
+TEST_CASE("sqlite events: what a parked stream waits with is written once, whatever process goes on") {
+  const TemporaryFolder folder;
+  SqliteEventStore store{{.path = folder.file()}};
+  for (const char* id : {"a", "b", "c", "d", "e"}) {
+    REQUIRE(add(store, id == std::string_view{"c"} ? "s-2" : "s-1", {id, "t", "p"}));
+  }
+  Raw raw{folder.file()};
+  REQUIRE(raw.run("CREATE TABLE view(id TEXT)") == SQLITE_OK);
+  std::string fails_at = "b";
+  const auto apply = [&](const StoredEvent& event, sqlite3* database) -> Result<> {
+    const std::string sql = "INSERT INTO view VALUES('" + std::string{event.id} + "')";
+    if (sqlite3_exec(database, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) return retryable("no table");
+    if (event.id == fails_at) return permanent("no such product");
+    return {};
+  };
+  const auto with = [&](auto use) {  // as a process that begins
+    SqliteParkedStore parked_in{{.path = folder.file()}};
+    Projection projection{store, {.name = "view", .parked_in = &parked_in}, apply};
+    use(projection);
+    return raw.number("SELECT count(*) FROM view") * 10 + raw.number("SELECT count(DISTINCT id) FROM view");
+  };
+  CHECK(with([](auto& view) { CHECK(view.catch_up()); }) == 22);
+  CHECK(with([](auto& view) { CHECK(view.parked().value() == std::vector<std::string>{"s-1"}); }) == 22);
+  fails_at = "e";
+  CHECK(with([](auto& view) { CHECK_FALSE(view.retry_parked("s-1")); }) == 44);
+  CHECK(with([](auto& view) { CHECK_FALSE(view.retry_parked("s-1")); }) == 44);
+  fails_at = "";
+  CHECK(with([](auto& view) { CHECK(view.retry_parked("s-1")); }) == 55);
+  CHECK(with([](auto& view) { CHECK(view.catch_up()); }) == 55);
+  CHECK(with([](auto& view) { CHECK(view.parked().value().empty()); }) == 55);
+}
+
+TEST_CASE("sqlite events: a view in tables is built anew beside the one that is served") {
+  const TemporaryFolder folder;
+  SqliteEventStore store{{.path = folder.file()}};
+  for (const char* id : {"a", "b", "c"}) REQUIRE(add(store, "s-1", {id, "t", "p"}));
+  Raw raw{folder.file()};
+  const auto make = [&](const std::string& name) {
+    REQUIRE(raw.run("CREATE TABLE IF NOT EXISTS " + name + "(id TEXT)") == SQLITE_OK);
+    return [name](const StoredEvent& event, sqlite3* database) -> Result<> {
+      const std::string sql = "INSERT INTO " + name + " VALUES('" + std::string{event.id} + "')";
+      if (sqlite3_exec(database, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK) return {};
+      return retryable(sqlite3_errmsg(database));
+    };
+  };
+  ServedView view{store, {.name = "v1"}, make};
+  CHECK(view.catch_up());
+  CHECK(view.rebuild("v2"));
+  REQUIRE(add(store, "s-1", {"d", "t", "p"}));
+  CHECK(view.catch_up());
+  CHECK(view.name() == "v2");
+  CHECK(raw.number("SELECT count(*) FROM v1") == 3);
+  CHECK(raw.number("SELECT count(*) FROM v2") == 4);
 }
 
 TEST_CASE("sqlite events: what is too large or malformed is refused by name, and options that can never work are") {
