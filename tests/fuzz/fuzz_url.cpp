@@ -36,6 +36,18 @@ std::string without_zeros(std::string_view text) {
   return out;
 }
 
+/// Whether a text has this word, with or without percent signs.
+bool mentions(std::string_view text, std::string_view word) {
+  std::string decoded;
+  while (!text.empty()) {
+    const std::string_view coded = text.substr(0, 3);
+    const bool is_coded = coded.size() == 3 && coded[0] == '%' && detail::percent_decode(coded, decoded);
+    if (!is_coded) decoded += text[0];
+    text.remove_prefix(is_coded ? 3 : 1);
+  }
+  return decoded.find(word) != std::string::npos;
+}
+
 template <class Endpoints>
 void check(const Endpoints& endpoints) {
   require(!endpoints.empty(), "a list of URLs has one");
@@ -97,11 +109,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // A password is put before an @, and everything else is as it comes.
   const std::string user = without_zeros(input.text()), tail{input.text()};
   const std::string password = "c4n4ry" + without_zeros(input.text()), host{input.rest()};
-  const bool told = user.find("c4n4ry") == std::string::npos && tail.find("c4n4ry") == std::string::npos &&
-                    encoded(tail).find(encoded("c4n4ry")) == std::string::npos;
-  if (!told) return 0;
-  std::string decoded;
-  if (detail::percent_decode(tail, decoded) && decoded.find("c4n4ry") != std::string::npos) return 0;
+  if (mentions(user, "c4n4ry") || mentions(tail, "c4n4ry")) return 0;
   const std::string login = encoded(user) + ":" + encoded(password) + "@";
   const std::string raw = user + ":" + password + "@" + tail;  // as somebody may write it who does not know better
   for (const std::string_view scheme : {"redis://", "rediss://", "unix://"}) {
