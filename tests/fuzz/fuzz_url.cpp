@@ -81,8 +81,8 @@ void brokers(std::string_view list) {
   require(list.find('@') == std::string_view::npos && list.find('/') == std::string_view::npos,
           "brokers have no password");
   if (kafka::is_loopback(list)) {
-    const std::string remote = std::string{list} + ",example.org";
-    require(kafka::is_broker_list(remote) && !kafka::is_loopback(remote), "one remote broker makes them remote");
+    const std::string more = std::string{list} + ",example.org";
+    require(kafka::is_broker_list(more) && !kafka::is_loopback(more), "one remote broker makes them remote");
   }
 }
 
@@ -111,7 +111,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string password = "c4n4ry" + without_zeros(input.text()), host{input.rest()};
   if (mentions(user, "c4n4ry") || mentions(tail, "c4n4ry")) return 0;
   const std::string login = encoded(user) + ":" + encoded(password) + "@";
-  const std::string raw = user + ":" + password + "@" + tail;  // as somebody may write it who does not know better
+  // As somebody may write it who does not know better. With a comma, several URLs may be meant.
+  const bool is_one = (user + password).find(',') == std::string::npos && user.find('/') == std::string::npos;
+  const std::string raw = (is_one ? user + ":" + password + "@" : login) + tail;
   for (const std::string_view scheme : {"redis://", "rediss://", "unix://"}) {
     for (const std::string& rest : {login + tail, raw}) {
       const std::string url = std::string{scheme} + rest;

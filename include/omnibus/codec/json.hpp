@@ -21,8 +21,8 @@ namespace omnibus {
 ///       static constexpr std::string_view type = "order.placed";
 ///     };
 ///
-/// Errors: decode_failed, with what the parser found and where, in at most 300 bytes. Nesting deeper than `max_depth` is
-/// refused before anything is built, because nlohmann/json copies and destroys recursively.
+/// Errors: decode_failed, with what the parser found and where, in at most 300 bytes. Nesting deeper than
+/// `max_depth` is refused before anything is built, because nlohmann/json copies and destroys recursively.
 template <class E>
 struct JsonCodec {
   /// How deep arrays and objects may nest.

@@ -89,8 +89,8 @@ class GroupClient {
     return conf.make(RD_KAFKA_CONSUMER, secrets_of(settings));
   }
 
-  /// How long a member may not poll, in milliseconds. We always do, but while handlers end and what is done is
-  /// committed. Nobody waits longer for an answer to joining the group either, which may be lost with its
+  /// How long a member may not poll, in milliseconds. We always do, but while handlers end and what is done
+  /// is committed. Nobody waits longer for an answer to joining the group either, which may be lost with its
   /// connection, and in the meantime says nothing.
   static std::string longest_silence(const Reading& reading) {
     using omnibus::detail::smaller;
