@@ -54,7 +54,9 @@ constexpr SequenceReport judge(Sequence last, Sequence got) noexcept {
   if (last.epoch == 0) return {in_order, {}, got, 0};
   if (got.epoch < last.epoch) return {stale, {last.epoch, last.number + 1}, got, 0};
   const Sequence expected{got.epoch, got.epoch == last.epoch ? last.number + 1 : 0};
-  if (got.number < expected.number) return {repeated, expected, got, 0};
+  // Told by the last one: after the highest number there is, none follows.
+  const bool before = got.epoch == last.epoch && got.number <= last.number;
+  if (before) return {repeated, expected, got, 0};
   const std::uint64_t missing = got.number - expected.number;
   return {missing == 0 ? in_order : gap, expected, got, missing};
 }

@@ -23,6 +23,8 @@ TEST_CASE("a number is judged by the last one of its key") {
       {{5, 3}, {5, 14}, gap, 10},
       {{5, 3}, {5, 3}, repeated, 0},
       {{5, 3}, {5, 0}, repeated, 0},
+      {{5, UINT64_MAX}, {5, UINT64_MAX}, repeated, 0},
+      {{5, UINT64_MAX}, {5, 0}, repeated, 0},
       {{5, 3}, {6, 0}, in_order, 0},  // the producer has started again
       {{5, 3}, {6, 2}, gap, 2},
       {{5, 3}, {4, 4}, stale, 0},

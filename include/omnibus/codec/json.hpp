@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -20,8 +21,8 @@ namespace omnibus {
 ///       static constexpr std::string_view type = "order.placed";
 ///     };
 ///
-/// Errors: decode_failed, with what the parser found and where. Nesting deeper than `max_depth` is
-/// refused before anything is built, because nlohmann/json copies and destroys recursively.
+/// Errors: decode_failed, with what the parser found and where, in at most 300 bytes. Nesting deeper than
+/// `max_depth` is refused before anything is built, because nlohmann/json copies and destroys recursively.
 template <class E>
 struct JsonCodec {
   /// How deep arrays and objects may nest.
@@ -50,6 +51,8 @@ struct JsonCodec {
 
  private:
   static Error refused(std::string why) {
+    constexpr std::size_t longest = 300;  // the parser repeats a text of any length
+    if (why.size() > longest) why.replace(longest - 3, std::string::npos, "...");
     return Error::make(Errc::decode_failed, "decode JSON", std::move(why));
   }
 };

@@ -10,9 +10,11 @@
 
 namespace omnibus::detail {
 
-/// Undoes percent-encoding (RFC 3986, 2.1). False for what is malformed, or means a zero byte.
+/// Undoes percent-encoding (RFC 3986, 2.1). False for what is malformed, or has a zero byte, where C
+/// libraries would end the text.
 inline bool percent_decode(std::string_view text, std::string& out) {
   for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\0') return false;
     if (text[i] != '%') {
       out.push_back(text[i]);
       continue;

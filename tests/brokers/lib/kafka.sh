@@ -70,14 +70,17 @@ kafka_configure() {
     kafka_format "$@"
 }
 
-# A server that stands alone has two ports more: one asks for a password, by PLAIN or SCRAM, the other one
+# A server that stands alone has three ports more: one asks for a password, by PLAIN or SCRAM, the other one
 # speaks TLS and asks for a certificate. Everyone may do everything until there are rules (ACLs) for it;
-# those for the guest, who has the same password, hold for that one alone.
+# those for the guest, who has the same password, hold for that one alone. A third one tells its clients to come
+# to another port, where a proxy may listen that goes on to it.
 kafka_user=omnibus kafka_guest=guest kafka_password=omnibus-s3cret
 kafka_secure() {
     local dir=$OMNIBUS_BROKERS_DIR/$1
     new_port "$1" sasl_port
     new_port "$1" tls_port
+    new_port "$1" behind_proxy_port
+    new_port "$1" proxy_port
     mkdir "$dir/certificates"
     (cd "$dir/certificates" && "$kafka_lib/certificates") >>"$dir/log" 2>&1
 }
@@ -85,12 +88,13 @@ kafka_lib=$(dirname "${BASH_SOURCE[0]}")
 
 # kafka_secure_properties NAME LISTENERS MAP
 kafka_secure_properties() {
-    local dir=$OMNIBUS_BROKERS_DIR/$1 sasl_port tls_port
+    local dir=$OMNIBUS_BROKERS_DIR/$1 sasl_port tls_port behind_proxy
+    behind_proxy=$(<"$dir/behind_proxy_port")
     sasl_port=$(<"$dir/sasl_port") tls_port=$(<"$dir/tls_port")
     cat <<PROPERTIES
-listeners=$2,SASL://127.0.0.1:$sasl_port,TLS://127.0.0.1:$tls_port
-advertised.listeners=PLAINTEXT://127.0.0.1:$(server_port "$1"),SASL://127.0.0.1:$sasl_port,TLS://localhost:$tls_port
-listener.security.protocol.map=$3,SASL:SASL_PLAINTEXT,TLS:SSL
+listeners=$2,SASL://127.0.0.1:$sasl_port,TLS://127.0.0.1:$tls_port,PROXY://127.0.0.1:$behind_proxy
+advertised.listeners=PLAINTEXT://127.0.0.1:$(server_port "$1"),SASL://127.0.0.1:$sasl_port,TLS://localhost:$tls_port,PROXY://127.0.0.1:$(<"$dir/proxy_port")
+listener.security.protocol.map=$3,SASL:SASL_PLAINTEXT,TLS:SSL,PROXY:PLAINTEXT
 listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
 listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
     user_$kafka_user="$kafka_password" user_$kafka_guest="$kafka_password";
@@ -191,6 +195,8 @@ kafka_export() {
     export OMNIBUS_KAFKA_PASSWORD=$kafka_password
     export OMNIBUS_KAFKA_TLS=localhost:$(<"$OMNIBUS_BROKERS_DIR/$1/tls_port")
     export OMNIBUS_KAFKA_CERTIFICATES=$OMNIBUS_BROKERS_DIR/$1/certificates
+    export OMNIBUS_KAFKA_BEHIND_PROXY=127.0.0.1:$(<"$OMNIBUS_BROKERS_DIR/$1/behind_proxy_port")
+    export OMNIBUS_KAFKA_PROXY=127.0.0.1:$(<"$OMNIBUS_BROKERS_DIR/$1/proxy_port")
 }
 
 kafka_endpoint() { printf '127.0.0.1:%s' "$(server_port "$1")"; }

@@ -101,7 +101,7 @@ TEST_CASE("kafka: what a config says wrong is refused, and the field is named") 
       {"publish_window", [](C& c) { c.publish_window = 0; }},
       {"session.timeout", [](C& c) { c.session_timeout = 0s; }},
       {"session.timeout", [](C& c) { c.session_timeout = -1s; }},
-      {"session.timeout", [](C& c) { c.session_timeout = 10min; }},
+      {"session.timeout", [](C& c) { c.session_timeout = 2h; }},
       {"sasl.user", [](C& c) { c.sasl = {"PLAIN", "", "secret"}; }},
       {"sasl.allow_plaintext",
        [](C& c) {

@@ -63,6 +63,8 @@ TEST_CASE("what is no JSON, or another shape, is refused and not thrown") {
     CHECK(code_of<Basket>(bytes) == Errc::decode_failed);
   }
   CHECK_FALSE(Codec<Basket>::decode("{}").error().context.empty());
+  const std::string endless = "\"" + std::string(100'000, 'x');
+  CHECK(Codec<nlohmann::json>::decode(endless).error().context.size() == 300);
 }
 
 TEST_CASE("nesting is bounded, so that bytes from outside cannot exhaust the stack") {

@@ -13,4 +13,5 @@ TEST_CASE("percent: bytes come back, and what is malformed or zero is refused") 
     INFO(bad);
     CHECK_FALSE(percent_decode(bad, out));
   }
+  CHECK_FALSE(percent_decode({"a\0b", 3}, out));
 }

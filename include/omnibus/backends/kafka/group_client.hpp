@@ -14,6 +14,7 @@
 #include <omnibus/backends/kafka/producer.hpp>
 #include <omnibus/backends/kafka/refill.hpp>
 #include <omnibus/backends/kafka/settings.hpp>
+#include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/wakeup.hpp>
 #include <omnibus/result.hpp>
 #include <omnibus/subscription_spec.hpp>
@@ -71,6 +72,7 @@ class GroupClient {
         .set("topic.metadata.refresh.interval.ms", std::chrono::seconds{1})
         .set_if("group.instance.id", reading.member)
         .leave("enabled_events");
+    conf.set_default(settings.properties, "max.poll.interval.ms", longest_silence(reading));
     // Fetched and not taken, for each partition.
     conf.set_default(settings.properties, "queued.max.messages.kbytes", "8192");
     // One request at a time is under way to a broker: when full queues have been emptied, it may be one
@@ -85,6 +87,17 @@ class GroupClient {
     conf.add(settings.properties).serve_consumer();
     callbacks != nullptr ? conf.call(*callbacks) : conf.quiet();
     return conf.make(RD_KAFKA_CONSUMER, secrets_of(settings));
+  }
+
+  /// How long a member may not poll, in milliseconds. We always do, but while handlers end and what is done
+  /// is committed. Nobody waits longer for an answer to joining the group either, which may be lost with its
+  /// connection, and in the meantime says nothing.
+  static std::string longest_silence(const Reading& reading) {
+    using omnibus::detail::smaller;
+    constexpr Duration most = std::chrono::hours{12}, commits = std::chrono::seconds{10};
+    const Duration longest =
+        smaller(reading.session_timeout, most) + smaller(reading.drain_timeout, most - commits) + commits;
+    return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(longest).count());
   }
 
   /// Throws std::invalid_argument where the settings are wrong.

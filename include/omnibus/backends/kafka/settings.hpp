@@ -183,6 +183,10 @@ class ConfBuilder {
     leave("bootstrap.servers").set_if("bootstrap.servers", settings.endpoint);
     set("socket.nagle.disable", "true");
     set("reconnect.backoff.max.ms", std::chrono::seconds{1});
+    // A request that has no answer in time ends its connection, and nothing else ends one that a network has
+    // forgotten.
+    set_default(settings.properties, "socket.timeout.ms", "10000");
+    set_default(settings.properties, "socket.connection.setup.timeout.ms", "10000");
     const bool sasl = !settings.sasl.mechanism.empty();
     if (sasl) {
       set("sasl.mechanism", settings.sasl.mechanism);

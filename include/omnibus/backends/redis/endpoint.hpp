@@ -92,6 +92,7 @@ inline bool parse_unix(std::string_view rest, Endpoint& endpoint) {
   if (slash == std::string_view::npos) return false;
   std::string_view user = path.substr(0, slash);
   path.remove_prefix(slash);
+  if (path.find('@') != std::string_view::npos) return false;  // what is before it may be of a password
   if (!take_user(user, endpoint) || !user.empty()) return false;
   return path.size() > 1 && omnibus::detail::percent_decode(path, endpoint.path);
 }

@@ -38,8 +38,11 @@ class Entry {
 
   /// Takes the next field or value, in turn; false when it has grown beyond what may be.
   bool add(std::string_view text, const ForeignFields& foreign, std::size_t largest) {
-    if (bytes_.size() + headers_.size() + text.size() > largest) return false;
-    if (parts_++ % 2 == 0) {
+    const bool names = parts_ % 2 == 0;
+    const std::size_t name = names ? 0 : name_.size();  // is kept beside a value
+    if (size() + name + text.size() > largest) return false;
+    ++parts_;
+    if (names) {
       name_.assign(text);
     } else if (parts_ == 2 && name_ == field::own && parse_stamp(text, stamp_)) {
       own_ = true;

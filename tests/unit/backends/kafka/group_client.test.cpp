@@ -95,12 +95,24 @@ TEST_CASE("kafka: properties that break a promise of the consumer are errors tha
       "group.instance.id"));
 }
 
+TEST_CASE("kafka: who joins waits for an answer as long as all may need, and not longer") {
+  Reading reading = Reader::reading("g");
+  reading.session_timeout = 45s;
+  reading.drain_timeout = 10s;
+  CHECK(told({}, reading, "max.poll.interval.ms") == "65000");
+  CHECK(told(with({{"max.poll.interval.ms", "70000"}}), reading, "max.poll.interval.ms") == "70000");
+  reading.session_timeout = 1h;
+  reading.drain_timeout = Duration::max();
+  CHECK(told({}, reading, "max.poll.interval.ms") == std::to_string(13 * 3'600'000));
+}
+
 TEST_CASE("kafka: a session longer than the time between polls is an error that names both") {
   Reading reading = Reader::reading("g");
   reading.session_timeout = 10min;
-  CHECK(throws_saying<std::invalid_argument>([&] { GroupClient::check({}, reading); },
+  const Settings settings = with({{"max.poll.interval.ms", "300000"}});
+  CHECK(throws_saying<std::invalid_argument>([&] { GroupClient::check(settings, reading); },
                                              "max.poll.interval.ms"));
-  CHECK(throws_saying<std::invalid_argument>([&] { GroupClient::check({}, reading); },
+  CHECK(throws_saying<std::invalid_argument>([&] { GroupClient::check(settings, reading); },
                                              "session.timeout.ms"));
 }
 

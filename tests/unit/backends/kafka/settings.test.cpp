@@ -83,9 +83,18 @@ TEST_CASE("kafka: what every client is told") {
   check_properties({"a:1,b:2", {}, {}, {}}, {{"bootstrap.servers", "a:1,b:2"},
                                              {"socket.nagle.disable", "true"},
                                              {"reconnect.backoff.max.ms", "1000"},
+                                             {"socket.timeout.ms", "10000"},
+                                             {"socket.connection.setup.timeout.ms", "10000"},
                                              {"security.protocol", "plaintext"},
                                              {"sasl.username", "?"},
                                              {"sasl.password", "?"}});
+}
+
+TEST_CASE("kafka: how long an answer may take is the user's to say") {
+  const Settings settings{"a", {}, {}, {{"socket.timeout.ms", "60000"}}};
+  ConfBuilder conf;
+  conf.add(settings).add(settings.properties);
+  CHECK(property(conf.get(), "socket.timeout.ms") == "60000");
 }
 
 TEST_CASE("kafka: SASL fields become properties") {

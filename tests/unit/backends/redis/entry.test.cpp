@@ -79,4 +79,7 @@ TEST_CASE("redis: an entry is bounded") {
   CHECK(entry.add("a", plain, 10));
   CHECK(entry.add("123", plain, 10));
   CHECK_FALSE(entry.add("1234567890", plain, 10));
+  entry.begin({2, 0});
+  CHECK(entry.add("123456789", plain, 16));
+  CHECK_FALSE(entry.add("12345678", plain, 16));
 }
