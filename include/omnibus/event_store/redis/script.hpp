@@ -22,8 +22,8 @@ function ops.a()
   end
   local after, query
   if take() == '1' then after, query = number(), take_query() end
-  local first_id, fingerprints = at + 1, at + total
-  local first_event = fingerprints + total
+  local first_id, last_id = at + 1, at + total
+  local first_fingerprint, first_event = last_id + 1, last_id + total + 1
 
   local good, facts = true, {}
   for i, part in ipairs(parts) do
@@ -37,8 +37,8 @@ function ops.a()
     local cut = is_cut(part.name, version, first)
     if cut then return cut end
   end
-  for i = first_id, fingerprints, 1000 do
-    for _, found in ipairs(call('HMGET', ids, unpack(ARGV, i, math.min(i + 999, fingerprints)))) do
+  for i = first_id, last_id, 1000 do
+    for _, found in ipairs(call('HMGET', ids, unpack(ARGV, i, math.min(i + 999, last_id)))) do
       facts[#facts + 1] = found or ''
       good = good and not found
     end
@@ -73,7 +73,7 @@ function ops.a()
         stored[#stored + 1] = p
         stored[#stored + 1] = event
         located[#located + 1] = id
-        located[#located + 1] = digits(part.at) .. ' ' .. p .. ' ' .. ARGV[fingerprints + 1 + i] .. part.name
+        located[#located + 1] = digits(part.at) .. ' ' .. p .. ' ' .. ARGV[first_fingerprint + i] .. part.name
         list[#list + 1] = p
         each_label(event, function(name)
           labels[#labels + 1] = 0
