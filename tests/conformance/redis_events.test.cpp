@@ -47,10 +47,15 @@ ob::Result<ob::Appended> add(ob::RedisEventStore& store, std::string_view stream
 /// "a b c": everything, or the error.
 std::string all(ob::RedisEventStore& store, const ob::EventQuery& query = {}) {
   ob::EventPage page;
-  const auto read = store.read_all(query, {}, page);
-  if (!read) return std::string{ob::to_string(read.error().code)};
+  ob::ReadRange range;
   std::string text;
-  for (const ob::StoredEvent& each : page) text += (text.empty() ? "" : " ") + std::string{each.id};
+  for (bool end = false; !end;) {
+    const auto read = store.read_all(query, range, page);
+    if (!read) return std::string{ob::to_string(read.error().code)};
+    for (const ob::StoredEvent& each : page) text += (text.empty() ? "" : " ") + std::string{each.id};
+    range.from = read->next;
+    end = read->end;
+  }
   return text;
 }
 

@@ -178,6 +178,28 @@ TEST_CASE("a server restarted with older data is noticed by a store and its foll
   CHECK(anew.ids.size() == 25);
 }
 
+TEST_CASE("a replica, which may be behind, is not used") {
+  Case f{"events replica"};
+  ob::RedisEventStore store{options_of(f)};
+  REQUIRE(add(store, "s-1", "a"));
+  AtEnd master{"exec redis redis-cli replicaof no one"};
+  redis_sets("replicaof 127.0.0.1 " + std::to_string(free_port()));
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = add(store, "s-1", "b");
+    REQUIRE_FALSE(refused);
+    INFO(refused.error().message());
+    CHECK(refused.error().code == ob::Errc::rejected);
+    CHECK(refused.error().retryable);
+    CHECK(mentions(refused.error().message(), "replica"));
+  }
+  const auto read = store.history();  // on a new connection
+  REQUIRE_FALSE(read);
+  CHECK(read.error().code == ob::Errc::rejected);
+  master.run();
+  eventually(
+      f, [&] { return add(store, "s-1", "b").has_value(); }, "the server to take appends again");
+}
+
 TEST_CASE("a full server refuses appends whole, reads on, and erases") {
   Case f{"events full"};
   ob::RedisEventStore store{options_of(f)};

@@ -41,7 +41,8 @@ local function check()
   if seen > 0 then
     local it = call('HGET', ids, last)
     if not it or match(it, '^%d+ (%d+) ') ~= digits(seen) then
-      return {err = 'LOST it ends at position ' .. digits(head) .. ', and was known up to ' .. digits(seen)}
+      return {err = head < seen and 'LOST it ends at position ' .. digits(head) .. ', and was known up to ' .. digits(seen)
+                    or 'LOST another event than the one that was known stands at position ' .. digits(seen)}
     end
   end
   if not a[1] and fresh == '' then return {err = 'NOSTORE'} end

@@ -144,6 +144,10 @@ class Session {
   Result<> exchange(const Batch& batch) {
     const Result<bool> connected = client_.connect();
     if (!connected) return connected.error();
+    if (client_.facts().replica) {
+      client_.try_another();
+      return refusal("READONLY", options_.key);
+    }
     if (*connected) script_name_.clear();
     Answers answers{*this};
     if (script_name_.empty()) {
