@@ -103,7 +103,7 @@ TEST_CASE("redis events: options that can never work are refused by name") {
 }
 
 TEST_CASE("redis events: an append without an answer may have been made, and is asked again only on a rested connection") {
-  const std::string answer = "*6\r\n" + head_of_answer + ":1\r\n:1\r\n:1\r\n";
+  const std::string answer = "*1\r\n*6\r\n" + head_of_answer + ":1\r\n:1\r\n:1\r\n";
   AnsweringServer server{{"", script_name + answer, "", script_name + answer}};
   {
     RedisEventStore store{{.endpoint = server.url()}};
@@ -121,7 +121,7 @@ TEST_CASE("redis events: an append without an answer may have been made, and is 
 }
 
 TEST_CASE("redis events: what must not be done twice is not asked again") {
-  const std::string none = script_name + "*4\r\n" + head_of_answer + "$0\r\n\r\n";
+  const std::string none = script_name + "*1\r\n*4\r\n" + head_of_answer + "$0\r\n\r\n";
   AnsweringServer server{{none, ""}};
   {
     RedisEventStore store{{.endpoint = server.url()}};

@@ -61,15 +61,16 @@ function ops.a()
   if total == 0 then return answer() end
 
   local stored, located, labels, i = {}, {}, {}, 0
-  local positions, changed = {}, {}
+  local positions, states = {}, {}
+  local new_head = head
   for _, part in ipairs(parts) do
     if part.count > 0 then
       say(part.at + 1)
       local list = {}
       for _ = 1, part.count do
         part.at = part.at + 1
-        head = head + 1
-        local p, id, event = digits(head), ARGV[first_id + i], pack('<I8', part.at) .. ARGV[first_event + i]
+        new_head = new_head + 1
+        local p, id, event = digits(new_head), ARGV[first_id + i], pack('<I8', part.at) .. ARGV[first_event + i]
         stored[#stored + 1] = p
         stored[#stored + 1] = event
         located[#located + 1] = id
@@ -77,22 +78,22 @@ function ops.a()
         list[#list + 1] = p
         each_label(event, function(name)
           labels[#labels + 1] = 0
-          labels[#labels + 1] = name .. place(head)
+          labels[#labels + 1] = name .. place(new_head)
         end)
         i = i + 1
-        a[4] = id
       end
       positions[#positions + 1] = {list_of(part.name), list}
-      changed[#changed + 1] = part.name
-      changed[#changed + 1] = 'L ' .. digits(part.at) .. ' ' .. digits(part.first) .. ' ' .. digits(part.deleted)
+      states[#states + 1] = part.name
+      states[#states + 1] = 'L ' .. digits(part.at) .. ' ' .. digits(part.first) .. ' ' .. digits(part.deleted)
     end
   end
   kept = kept + put('HSET', events, stored)
   put('HSET', ids, located)
   for _, list in ipairs(positions) do put('RPUSH', list[1], list[2]) end
   entries = entries + put('ZADD', index, labels)
-  named = named + put('HSET', streams, changed)
-  save()
+  named = named + put('HSET', streams, states)
+  head, a[4] = new_head, ARGV[last_id]
+  has_written()
   return answer()
 end
 
@@ -186,7 +187,7 @@ function ops.b()
   end
   if kind ~= 'L' then call('DEL', snapshots_of(name)) end
   named = named + call('HSET', streams, name, becomes)
-  save()
+  has_written()
   say(1)
   return answer()
 end
@@ -231,14 +232,25 @@ function ops.m()
     return answer()
   end
   followers = followers + call('HSET', checkpoints, name, becomes)
-  save()
+  has_written()
   say(1)
   return answer()
 end
 
 function ops.h() return answer() end
 
-return ops[op]()
+local answers = {}
+for i = 1, number() do
+  local op, count = take(), number()
+  local next_at = at + count
+  out, size = {}, 3
+  local good, said = pcall(ops[op])
+  if not good then said = {err = type(said) == 'table' and said.err or tostring(said)} end
+  answers[i] = said
+  at = next_at
+end
+if changed then save() end
+return answers
 )lua";
 
 /// The whole of it.
@@ -249,9 +261,9 @@ inline constexpr auto script_bytes = [] {
   return bytes;
 }();
 
-/// KEYS the name of the store in braces; ARGV what is asked (a letter), the history, the last position and the id
-/// of its event that the caller knows (empty, 0, empty: none yet), what to call the history of a store that is to be
-/// made (empty: it must be there), and what the letter needs:
+/// KEYS the name of the store in braces; ARGV the history, the last position and the id of its event that the caller
+/// knows (empty, 0, empty: none yet), what to call the history of a store that is to be made (empty: it must be
+/// there), how many questions there are, and for each a letter, how many arguments follow, and these:
 ///
 ///     a  append: how many streams, for each its name, what is expected (any, none, exists, exact), a version and
 ///        how many events; '1', `after` and a query, or '0'; then all ids, all fingerprints, all events
@@ -267,8 +279,8 @@ inline constexpr auto script_bytes = [] {
 ///     m  moves a follower: its name, where it is, where it gets, the position and the id in that
 ///     h  nothing, beside what is always said
 ///
-/// A query is how many filters, and of each how many types, these, how many tags, these. Returns the history, the
-/// last position, the id of its event, and the answer. Beside the store's name, with a colon:
+/// A query is how many filters, and of each how many types, these, how many tags, these. Returns for each question the
+/// history, the last position, the id of its event, and the answer; or an error. Beside the store's name, with a colon:
 ///
 ///     (nothing)     a hash: format, history, head, last, and how many entries the others must have
 ///     events        a hash: position to version and event; what was erased is not there
@@ -279,7 +291,7 @@ inline constexpr auto script_bytes = [] {
 ///     of:NAME       a list: the positions of a stream, from its first version on
 ///     snapshots:NAME  a hash: schema to version and state
 ///
-/// Everything that may go wrong goes wrong before the first write: what a server forgets or somebody else writes is
+/// Everything that may go wrong with a question goes wrong before its first write: what a server forgets or somebody else writes is
 /// found by the numbers of entries, and types of keys by reading them.
 inline constexpr std::string_view script{script_bytes.data(), script_bytes.size()};
 

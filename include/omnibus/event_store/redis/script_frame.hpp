@@ -20,7 +20,7 @@ local function take() at = at + 1; return ARGV[at] end
 local function number() return tonumber(take()) end
 local function digits(n) return string.format('%.0f', n) end
 
-local op, known, seen, last, fresh = take(), take(), number(), take(), take()
+local known, seen, last, fresh = take(), number(), take(), take()
 local a = call('HMGET', about, 'format', 'history', 'head', 'last', 'events', 'streams', 'index', 'checkpoints')
 local head, kept, named = tonumber(a[3] or 0), tonumber(a[5] or 0), tonumber(a[6] or 0)
 local entries, followers = tonumber(a[7] or 0), tonumber(a[8] or 0)
@@ -50,19 +50,21 @@ end
 local wrong = check()
 if wrong then return wrong end
 
-local out, size = {}, 3
+local out, size, changed = {}, 3, false
 local function say(value) size = size + 1; out[size] = value end
 local function answer()
   out[1], out[2], out[3] = history, head, a[4] or ''
   return out
 end
 local function save()
-  if not a[1] then
-    history = fresh
-    call('HSET', about, 'format', '1', 'history', history)
-  end
+  if not a[1] then call('HSET', about, 'format', '1', 'history', history) end
   call('HSET', about, 'head', digits(head), 'last', a[4] or '', 'events', digits(kept), 'streams', digits(named),
        'index', digits(entries), 'checkpoints', digits(followers))
+end
+-- Of whoever has written: a store that was not there gets its history now.
+local function has_written()
+  changed = true
+  if history == '' then history = fresh end
 end
 
 -- Calls a command on a key with so many arguments that they are passed in parts. Returns the sum of the answers.

@@ -99,6 +99,94 @@ class Session {
     std::string last{};  ///< the id of the event there
   };
 
+  /// Hears the answers, in the order of the questions: the history, the last position, its id, and the answer.
+  class Answers final : public omnibus::redis::Replies {
+   public:
+    explicit Answers(Session& session) noexcept : session_{session} {}
+
+    std::vector<std::vector<Request*>> owed;  ///< by each command; by none: it is the script's name
+    bool forgotten = false;                   ///< the server does not have the script any more
+    bool grown = false;
+    std::optional<Error> problem;
+
+    bool all() const noexcept { return next_ >= owed.size(); }
+
+    void part(const Part& part) noexcept override {
+      if (all()) return;
+      try {
+        hear(owed[next_], part);
+      } catch (const std::exception& failure) {
+        failed_ = Error::make(Errc::unavailable, "use " + session_.options_.key, failure.what());
+      }
+    }
+    void complete() noexcept override {
+      finish();
+      ++next_;
+    }
+
+   private:
+    void hear(const std::vector<Request*>& requests, const Part& part) {
+      if (part.depth == 0) {
+        if (part.kind == Part::Kind::error) {
+          refuse(requests, part.text);
+        } else if (requests.empty()) {
+          session_.script_name_.assign(part.text);
+        }
+      } else if (part.depth == 1) {
+        finish();
+        if (part.index >= requests.size()) return;
+        current_ = requests[part.index];
+        if (part.kind == Part::Kind::error) failed_ = problem = refusal(part.text, session_.options_.key);
+      } else if (current_ != nullptr && part.depth == 2) {
+        switch (part.index) {
+          case 0: heard_.history.assign(part.text); break;
+          case 1: heard_.head = static_cast<std::uint64_t>(part.number); break;
+          case 2: heard_.last.assign(part.text); break;
+          default: current_->hear(current_->hearer, part.index - 3, part);
+        }
+      }
+    }
+    void refuse(const std::vector<Request*>& requests, std::string_view text) {
+      const bool nothing_done = omnibus::redis::first_word(text) == "NOSCRIPT";
+      if (nothing_done) {
+        forgotten = true;
+      } else {
+        problem = refusal(text, session_.options_.key);
+      }
+      for (Request* each : requests) {
+        each->written = false;
+        if (nothing_done) continue;
+        each->result = *problem;
+        each->answered = true;
+      }
+    }
+    void finish() noexcept {
+      if (current_ == nullptr) return;
+      current_->answered = true;
+      if (failed_) {
+        current_->result = std::move(*failed_);
+      } else {
+        learn();
+      }
+      failed_.reset();
+      current_ = nullptr;
+    }
+    void learn() noexcept {
+      if (current_->head != nullptr) *current_->head = heard_.head;
+      const std::lock_guard lock{session_.mutex_};
+      Known& known = session_.known_;
+      if (heard_.head < known.head || heard_.history.empty()) return;
+      grown = grown || heard_.head > known.head;
+      std::swap(known, heard_);
+    }
+
+    Session& session_;
+    std::size_t next_ = 0;
+    Request* current_ = nullptr;
+    Known heard_;
+    std::optional<Error> failed_;
+  };
+
   // ── the one who serves all ─────────────────────────────────────────────────────────────────────
 
   void serve(const Batch& batch) noexcept {
@@ -152,13 +240,9 @@ class Session {
     Answers answers{*this};
     if (script_name_.empty()) {
       omnibus::redis::append_command(client_.out(), "SCRIPT", "LOAD", script);
-      answers.owed.push_back(nullptr);
+      answers.owed.emplace_back();
     }
-    for (Request* each : batch) {
-      if (each->answered) continue;
-      write(*each);
-      answers.owed.push_back(each);
-    }
+    for (std::size_t first = 0; first < batch.size();) first = write(answers, batch, first);
     Result<> asked = client_.ask(answers);
     if (answers.grown) grown_.notify_all();
     if (asked && answers.forgotten) {
@@ -171,96 +255,41 @@ class Session {
     return asked;
   }
 
-  /// The first time on a connection the script is sent whole: what the server calls it is not known yet.
-  void write(Request& request) {
+  /// Writes a command with some of the questions, from this one on. Returns the first that is not in it. The first
+  /// time on a connection the script is sent whole: what the server calls it is not known yet.
+  std::size_t write(Answers& answers, const Batch& batch, std::size_t first) {
+    constexpr std::size_t most = 64, enough_bytes = 256 * 1024;  // so that the server has time for others
+    std::vector<Request*> asked;
+    std::size_t arguments = 0, bytes = 0;
+    for (; first < batch.size() && asked.size() < most && bytes < enough_bytes; ++first) {
+      if (batch[first]->answered) continue;
+      asked.push_back(batch[first]);
+      arguments += 2 + asked.back()->question.count();
+      bytes += asked.back()->question.arguments().size();
+    }
+    if (asked.empty()) return first;
     std::string& out = client_.out();
-    const Question& question = request.question;
     constexpr std::size_t before = 9;
-    omnibus::redis::begin_command(out, before + question.count());
+    omnibus::redis::begin_command(out, before + arguments);
     omnibus::redis::append_argument(out, script_name_.empty() ? "EVAL" : "EVALSHA");
     omnibus::redis::append_argument(out, script_name_.empty() ? script : std::string_view{script_name_});
     omnibus::redis::append_argument(out, 1);
     omnibus::redis::append_argument(out, options_.key);
-    const char operation = question.operation();
-    omnibus::redis::append_argument(out, std::string_view{&operation, 1});
     omnibus::redis::append_argument(out, known_.history);
     omnibus::redis::append_argument(out, known_.head);
     omnibus::redis::append_argument(out, known_.last);
     omnibus::redis::append_argument(out, options_.fresh);
-    out.append(question.arguments());
-    request.written = true;
+    omnibus::redis::append_argument(out, asked.size());
+    for (Request* each : asked) {
+      const char operation = each->question.operation();
+      omnibus::redis::append_argument(out, std::string_view{&operation, 1});
+      omnibus::redis::append_argument(out, each->question.count());
+      out.append(each->question.arguments());
+      each->written = true;
+    }
+    answers.owed.push_back(std::move(asked));
+    return first;
   }
-
-  /// Hears the answers, in the order of the questions: the history, the last position, its id, and the answer.
-  class Answers final : public omnibus::redis::Replies {
-   public:
-    explicit Answers(Session& session) noexcept : session_{session} {}
-
-    std::vector<Request*> owed;  ///< nullptr: the script's name
-    bool forgotten = false;      ///< the server does not have the script any more
-    bool grown = false;
-    std::optional<Error> problem;
-
-    bool all() const noexcept { return next_ >= owed.size(); }
-
-    void part(const Part& part) noexcept override {
-      if (all()) return;
-      try {
-        hear(owed[next_], part);
-      } catch (const std::exception& failure) {
-        failed_ = Error::make(Errc::unavailable, "use " + session_.options_.key, failure.what());
-      }
-    }
-    void complete() noexcept override {
-      if (all()) return;
-      if (Request* const request = owed[next_]; request != nullptr && !skipped_) {
-        request->answered = true;
-        if (failed_) request->result = std::move(*failed_);
-        if (request->result) learn(*request);
-      }
-      failed_.reset();
-      skipped_ = false;
-      ++next_;
-    }
-
-   private:
-    void hear(Request* request, const Part& part) {
-      if (part.kind == Part::Kind::error) return refuse(request, part.text);
-      if (request == nullptr) {
-        session_.script_name_.assign(part.text);
-      } else if (part.depth == 1) {
-        switch (part.index) {
-          case 0: heard_.history.assign(part.text); break;
-          case 1: heard_.head = static_cast<std::uint64_t>(part.number); break;
-          case 2: heard_.last.assign(part.text); break;
-          default: request->hear(request->hearer, part.index - 3, part);
-        }
-      }
-    }
-    void refuse(Request* request, std::string_view text) {
-      if (omnibus::redis::first_word(text) == "NOSCRIPT") {
-        forgotten = skipped_ = true;
-        if (request != nullptr) request->written = false;
-        return;
-      }
-      problem = refusal(text, session_.options_.key);
-      if (request != nullptr) request->result = *problem;
-    }
-    void learn(Request& request) {
-      if (request.head != nullptr) *request.head = heard_.head;
-      const std::lock_guard lock{session_.mutex_};
-      Known& known = session_.known_;
-      if (heard_.head < known.head || heard_.history.empty()) return;
-      grown = grown || heard_.head > known.head;
-      std::swap(known, heard_);
-    }
-
-    Session& session_;
-    std::size_t next_ = 0;
-    Known heard_;
-    std::optional<Error> failed_;
-    bool skipped_ = false;
-  };
 
   const SessionOptions options_;
   omnibus::detail::Combiner<Request> callers_;
