@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <omnibus/event_store/redis.hpp>
 
+#include <omnibus/event_store/projection.hpp>
+
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -89,6 +91,10 @@ Result<Appended> append_one(RedisEventStore& store) {
 
 }  // namespace
 
+// A view whose effects are to be written with the checkpoint does not compile on it.
+static_assert(!detail::HasTransactions<RedisEventStore>);
+static_assert(RedisEventStore::capabilities.durable && RedisEventStore::capabilities.shared);
+
 TEST_CASE("redis events: options that can never work are refused by name") {
   const auto refused = [](const RedisEventStoreOptions& options, const char* words) {
     return throws_saying<std::invalid_argument>([&] { RedisEventStore store{options}; }, words);
@@ -102,7 +108,7 @@ TEST_CASE("redis events: options that can never work are refused by name") {
   CHECK(refused({.limits = {.event = {.payload = 64u << 20}}}, "limits"));
 }
 
-TEST_CASE("redis events: an append without an answer may have been made, and is asked again only on a rested connection") {
+TEST_CASE("redis events: an append without an answer may have been made, and is asked again after a rest") {
   const std::string answer = "*1\r\n*6\r\n" + head_of_answer + ":1\r\n:1\r\n:1\r\n";
   AnsweringServer server{{"", script_name + answer, "", script_name + answer}};
   {

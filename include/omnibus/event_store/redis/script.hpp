@@ -291,8 +291,8 @@ inline constexpr auto script_bytes = [] {
 ///     of:NAME       a list: the positions of a stream, from its first version on
 ///     snapshots:NAME  a hash: schema to version and state
 ///
-/// Everything that may go wrong with a question goes wrong before its first write: what a server forgets or somebody else writes is
-/// found by the numbers of entries, and types of keys by reading them.
+/// Everything that may go wrong with a question goes wrong before its first write: what a server forgets or somebody
+/// else writes is found by the numbers of entries, and types of keys by reading them.
 inline constexpr std::string_view script{script_bytes.data(), script_bytes.size()};
 
 

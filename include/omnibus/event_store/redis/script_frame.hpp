@@ -41,8 +41,10 @@ local function check()
   if seen > 0 then
     local it = call('HGET', ids, last)
     if not it or match(it, '^%d+ (%d+) ') ~= digits(seen) then
-      return {err = head < seen and 'LOST it ends at position ' .. digits(head) .. ', and was known up to ' .. digits(seen)
-                    or 'LOST another event than the one that was known stands at position ' .. digits(seen)}
+      if head >= seen then
+        return {err = 'LOST another event than the one that was known stands at position ' .. digits(seen)}
+      end
+      return {err = 'LOST it ends at position ' .. digits(head) .. ', and was known up to ' .. digits(seen)}
     end
   end
   if not a[1] and fresh == '' then return {err = 'NOSTORE'} end

@@ -54,8 +54,8 @@ TEST_CASE("redis events: where the script looks for type and stream, they stand"
 }
 
 TEST_CASE("redis events: the state of a stream is a text, and back") {
-  for (const StreamState& state : {StreamState{}, StreamState{Kind::live, 4, 3, 2}, StreamState{Kind::deleted, 9, 10, 9},
-                                   StreamState{Kind::tombstoned, 0, 1, 0}}) {
+  const StreamState states[] = {{}, {Kind::live, 4, 3, 2}, {Kind::deleted, 9, 10, 9}, {Kind::tombstoned, 0, 1, 0}};
+  for (const StreamState& state : states) {
     CHECK(read_state(state_text(state)) == state);
   }
   CHECK(state_text({Kind::live, 4, 3, 2}) == "L 4 3 2");
