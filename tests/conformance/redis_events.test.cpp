@@ -91,7 +91,7 @@ TEST_CASE("a store that was emptied is noticed by who knew it, also when it is f
   CHECK(lost(add(store, "s-1", "d")));
   CHECK(s.raw({"EXISTS", s.key()}) == "0");  // it was not begun again
   ob::RedisEventStore other{s.options()};
-  for (const char* id : {"v", "w", "x", "y", "z"}) REQUIRE(add(other, "s-1", id));
+  for (const char* id : {"a", "b", "c", "d", "e"}) REQUIRE(add(other, "s-1", id));  // it looks the same
   CHECK(other.history().value() != history);
   CHECK(lost(add(store, "s-1", "d")));
   CHECK(lost(store.history()));
@@ -100,7 +100,7 @@ TEST_CASE("a store that was emptied is noticed by who knew it, also when it is f
   CHECK(lost(projection.step()));
   CHECK(lost(projection.catch_up()));
   CHECK(view == "abc");
-  CHECK(all(other) == "v w x y z");
+  CHECK(all(other) == "a b c d e");
 }
 
 TEST_CASE("a store that lost its end is noticed by who knew it, also when others have gone on") {
