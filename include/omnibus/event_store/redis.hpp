@@ -45,8 +45,9 @@ struct RedisEventStoreOptions {
   const Clock* clock = nullptr;                         ///< nullptr: the machine's
 };
 
-/// An EventStore on a Redis server of version 4 or later. Each operation is a script; those of callers that come
-/// while others wait for the server share the next round trip, and with appendfsync always the flush of the disk.
+/// An EventStore on a Redis server of version 7 or later; older ones were not tried. Each operation is a question to a
+/// script; those of callers that come while others wait for the server share the next run of it, the round trip, and
+/// with appendfsync always the flush of the disk. Replicas are not used, since they may be behind.
 /// Scripts run one after the other, so that positions have no gaps and none becomes visible late.
 /// Durability: the server's; `health` says what a crash of it would cost. What it forgets all the same is noticed: a
 /// store object remembers which history it has seen, and the last event of it, and the server must still have both;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -36,8 +37,12 @@ inline Error refusal(std::string_view reply, std::string_view key) {
   if (word == "WRONGTYPE") {
     return Error::make(Errc::topology_mismatch, operation, "one of its keys holds something else: " + rest);
   }
+  // Refusals of what a script calls come as its own; those of servers before 7 with where it stood in front.
+  for (const std::string_view inner : {"OOM ", "MISCONF ", "READONLY ", "NOREPLICAS ", "WRONGTYPE "}) {
+    const std::size_t at = reply.find(inner);
+    if (at != 0 && at != std::string_view::npos) return refusal(reply.substr(at), key);
+  }
   Error error = omnibus::redis::server_error(reply, operation);
-  // Refusals of what a script calls come as its own.
   const auto says = [&](std::string_view words) { return reply.find(words) != std::string_view::npos; };
   if (error.code == Errc::rejected && (says("ACL failure in script") || says("The user executing the script"))) {
     error.code = Errc::access_denied;

@@ -28,13 +28,13 @@ local history = a[2] or ''
 
 local function damaged(what) return {err = 'DAMAGED ' .. what} end
 local function check()
+  if a[1] and a[1] ~= '1' then return {err = 'FORMAT ' .. a[1]} end
   for key, count in pairs({[events] = kept, [ids] = head, [streams] = named, [checkpoints] = followers}) do
     local is = call('HLEN', key)
     if is ~= count then return damaged(key .. ' has ' .. is .. ' entries and not ' .. digits(count)) end
   end
   local is = call('ZCARD', index)
   if is ~= entries then return damaged(index .. ' has ' .. is .. ' entries and not ' .. digits(entries)) end
-  if a[1] and a[1] ~= '1' then return {err = 'FORMAT ' .. a[1]} end
   if known ~= history and known ~= '' then
     return {err = history == '' and 'LOST the store is not there any more' or 'LOST the store was made anew'}
   end

@@ -116,7 +116,9 @@ class Session {
       try {
         hear(owed[next_], part);
       } catch (const std::exception& failure) {
-        failed_ = Error::make(Errc::unavailable, "use " + session_.options_.key, failure.what());
+        const bool in_doubt = current_ != nullptr && current_->repeat != Repeat::read;
+        failed_ = Error::make(in_doubt ? Errc::outcome_unknown : Errc::unavailable,
+                              "use " + session_.options_.key, failure.what());
       }
     }
     void complete() noexcept override {

@@ -22,6 +22,8 @@ TEST_CASE("redis events: each refusal says what is wrong with which store") {
   check("NOSTORE", Errc::not_found, false, ".create is false");
   check("WRONGTYPE Operation against a key", Errc::topology_mismatch, false, "something else");
   check("OOM command not allowed", Errc::rejected, true, "maxmemory");
+  check("ERR Error running script: @user_script:9: -OOM command not allowed", Errc::rejected, true, "maxmemory");
+  check("ERR Error running script: @user_script:9: WRONGTYPE Operation", Errc::topology_mismatch, false, "else");
   check("READONLY You can't write", Errc::rejected, true, "replica");
   check("NOPERM this user has no permissions", Errc::access_denied, false, "NOPERM");
   check("NOAUTH Authentication required.", Errc::access_denied, false, "password");
