@@ -22,7 +22,8 @@ omnibus_component(kafka PACKAGE RdKafka LINK RdKafka::rdkafka DEBIAN librdkafka-
 omnibus_component(redis PACKAGE Hiredis LINK Hiredis::hiredis DEBIAN libhiredis-dev
                   HEADERS backends/redis_streams.hpp backends/redis_pubsub.hpp backends/redis/*.hpp
                           idempotency/redis.hpp idempotency/redis_script.hpp
-                          parked/redis.hpp parked/redis_script.hpp)
+                          parked/redis.hpp parked/redis_script.hpp
+                          event_store/redis.hpp event_store/redis/*.hpp)
 omnibus_component(redis_tls PACKAGE OpenSSL LINK OpenSSL::SSL DEBIAN libssl-dev
                   HEADERS backends/redis_tls.hpp)
 omnibus_component(sqlite PACKAGE SQLite3 LINK SQLite::SQLite3 DEBIAN libsqlite3-dev

@@ -61,6 +61,8 @@ class Client {
     return problem;
   }
 
+  /// What the server said of itself. Lifetime: of the connection.
+  const ServerFacts& facts() const noexcept { return connection_->facts(); }
   /// Where commands are written. Lifetime: of the connection.
   std::string& out() noexcept { return connection_->out(); }
   /// Sends what was written, and waits until `answers.all()`. Whatever fails, the connection is to be closed.

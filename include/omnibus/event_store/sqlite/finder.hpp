@@ -12,8 +12,8 @@
 
 #include <omnibus/detail/sqlite.hpp>
 #include <omnibus/event_store/checkpoint.hpp>
+#include <omnibus/event_store/columns.hpp>
 #include <omnibus/event_store/query.hpp>
-#include <omnibus/event_store/sqlite/columns.hpp>
 #include <omnibus/event_store/sqlite/connection.hpp>
 #include <omnibus/event_store/store.hpp>
 #include <omnibus/result.hpp>

@@ -9,10 +9,10 @@
 #include <string_view>
 #include <vector>
 
-// Tags and metadata as bytes in a column. What comes out of a file may be damaged: it is walked through before
-// anybody relies on its lengths. Frozen: files have it.
+// Tags and metadata as bytes in a column. What comes out of a file or from a server may be damaged: it is walked
+// through before anybody relies on its lengths. Frozen: files and servers have it.
 
-namespace omnibus::event_store::sqlite {
+namespace omnibus::event_store {
 
 /// Takes so many bytes, after a length, off the front. False: they are not all there.
 inline bool take_sized(std::string_view& bytes, std::string_view& taken) noexcept {
@@ -59,4 +59,4 @@ inline bool is_headers_block(std::string_view block) noexcept {
   return true;
 }
 
-}  // namespace omnibus::event_store::sqlite
+}  // namespace omnibus::event_store

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <omnibus/event_store/sqlite/columns.hpp>
+#include <omnibus/event_store/columns.hpp>
 
 #include <omnibus/headers.hpp>
 
@@ -10,7 +10,7 @@
 #include "catch.hpp"
 
 using namespace omnibus;
-using namespace omnibus::event_store::sqlite;
+using namespace omnibus::event_store;
 
 TEST_CASE("tags come out of a column as they went in, and a column that is cut is noticed") {
   const std::string bytes("\0\xff", 2);
