@@ -71,7 +71,7 @@ void measure_outbox(Case& its, Prepare prepare) {
     OutboxFile file{folder.file(std::to_string(++files))};
     file.add(topic, payload, with_keys, messages);
     return timed(messages, [&] {
-      omnibus::OutboxRelay it{bus, {.path = file.path()}};
+      omnibus::OutboxRelay it{bus, {.path = file.path(), .window = std::getenv("W") ? std::stoul(std::getenv("W")) : 4096}};
       wait_until_empty(it, messages);
     });
   };

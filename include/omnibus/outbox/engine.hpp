@@ -45,7 +45,7 @@ class Endings {
     } else {
       failed_.push_back({position, std::move(ending.error())});
     }
-    if (waits_) something_.notify_one();
+    if (waits_ && (!failed_.empty() || confirmed_.size() >= enough_)) something_.notify_one();
   }
   /// Takes what there is. False: there is nothing.
   bool take(std::vector<std::int64_t>& confirmed, std::vector<Failure>& failed) {
@@ -62,11 +62,12 @@ class Endings {
     woken_ = true;
     if (waits_) something_.notify_one();
   }
-  /// Blocks until there is something to take or it is woken, at most so long.
-  void wait(Duration most) {
+  /// Blocks until so many are confirmed, one has failed or it is woken, at most so long.
+  void wait(std::size_t enough, Duration most) {
     std::unique_lock lock{mutex_};
     waits_ = true;
-    something_.wait_for(lock, most, [&] { return woken_ || !confirmed_.empty() || !failed_.empty(); });
+    enough_ = enough;
+    something_.wait_for(lock, most, [&] { return woken_ || confirmed_.size() >= enough_ || !failed_.empty(); });
     waits_ = woken_ = false;
   }
 
@@ -75,6 +76,7 @@ class Endings {
   std::condition_variable something_;
   std::vector<std::int64_t> confirmed_;
   std::vector<Failure> failed_;
+  std::size_t enough_ = 1;  // to wake who waits
   bool waits_ = false, woken_ = false;
 };
 
@@ -121,7 +123,7 @@ class Engine {
     return fence_ != 0 && more_ && may_read() && clock_->now() >= file_again_;
   }
   /// Blocks until there is something to do, at most for `look_every`.
-  void wait() { endings_->wait(options_.look_every); }
+  void wait() { endings_->wait(enough_endings(), options_.look_every); }
   /// Says that something was committed, or that `wait` is to return.
   void wake() {
     woken_ = true;
@@ -140,7 +142,7 @@ class Engine {
     while (true) {
       take_endings();
       if (queue_.in_flight() == 0 || std::chrono::steady_clock::now() >= until) break;
-      endings_->wait(detail::smaller<Duration>(options_.look_every, until - std::chrono::steady_clock::now()));
+      endings_->wait(queue_.in_flight(), detail::smaller<Duration>(options_.look_every, until - std::chrono::steady_clock::now()));
     }
     Result<> ended;
     if (queue_.in_flight() > 0) {
@@ -292,9 +294,15 @@ class Engine {
     more_ = true;
   }
 
+  std::size_t room_to_read() const noexcept { return (options_.window + 7) / 8; }
   bool may_read() const {
     return !stopped_ && queue_.bytes() < options_.window_bytes && queue_.held() < options_.window &&
-           queue_.size() + (options_.window + 7) / 8 <= options_.window;
+           queue_.size() + room_to_read() <= options_.window;
+  }
+  /// How many endings let it do something: one lets the next of its key go; else, so many as make room, or all.
+  std::size_t enough_endings() const noexcept {
+    if (queue_.waiting() > 0) return 1;
+    return detail::smaller(room_to_read(), detail::larger<std::size_t>(queue_.in_flight(), 1));
   }
   void read() {
     if (clock_->now() < file_again_) return;

@@ -59,6 +59,7 @@ class Queue {
     bytes_ += bytes;
     known_.emplace(stored.position, Entry{&key, bytes});
     if (key.in_flight != 0) {
+      ++waiting_;
       key.waiting.push_back({stored.position, std::string{stored.topic}, Message{stored.message}});
       return Turn::wait;
     }
@@ -81,6 +82,7 @@ class Queue {
     }
     Ready next = std::move(key.waiting.front());
     key.waiting.pop_front();
+    --waiting_;
     send(key, next.position);
     return next;
   }
@@ -92,6 +94,7 @@ class Queue {
   void failed(std::int64_t position, Instant until, bool refused) {
     Key& key = *known_.at(position).key;
     for (const Ready& each : key.waiting) forget(each.position);
+    waiting_ -= key.waiting.size();
     key.waiting.clear();
     forget(position);
     --in_flight_;
@@ -149,6 +152,7 @@ class Queue {
   std::size_t size() const noexcept { return known_.size(); }
   std::size_t bytes() const noexcept { return bytes_; }            ///< of what is on its way or waits
   std::size_t in_flight() const noexcept { return in_flight_; }
+  std::size_t waiting() const noexcept { return waiting_; }        ///< for another one of their key
   std::size_t held() const noexcept { return held_; }              ///< keys
   std::size_t refused() const noexcept { return refused_; }        ///< keys of them
 
@@ -184,7 +188,7 @@ class Queue {
   std::vector<std::int64_t> unmarked_;
   std::string name_;  // of the key at hand
   std::size_t bytes_ = 0;
-  std::size_t in_flight_ = 0;
+  std::size_t in_flight_ = 0, waiting_ = 0;
   std::size_t held_ = 0, refused_ = 0;
   std::size_t troubled_ = 0;  // keys with failures
   Instant next_release_ = Instant::max();
