@@ -27,7 +27,7 @@ omnibus_component(redis PACKAGE Hiredis LINK Hiredis::hiredis DEBIAN libhiredis-
 omnibus_component(redis_tls PACKAGE OpenSSL LINK OpenSSL::SSL DEBIAN libssl-dev
                   HEADERS backends/redis_tls.hpp)
 omnibus_component(sqlite PACKAGE SQLite3 LINK SQLite::SQLite3 DEBIAN libsqlite3-dev
-                  HEADERS idempotency/sqlite.hpp parked/sqlite.hpp detail/sqlite*.hpp
+                  HEADERS idempotency/sqlite.hpp parked/sqlite.hpp detail/sqlite*.hpp outbox/*.hpp
                           event_store/sqlite.hpp event_store/sqlite/*.hpp
                           backends/sqlite.hpp backends/sqlite/*.hpp)
 omnibus_component(fmt PACKAGE fmt LINK fmt::fmt DEBIAN libfmt-dev HEADERS format.hpp)

@@ -73,7 +73,7 @@ class EventBus {
   EventBus(const EventBus&) = delete;
   EventBus& operator=(const EventBus&) = delete;
 
-  /// Publishes one event, which is any type with a Codec, or a Message.
+  /// Publishes one event, which is any type with a Codec, a Message or a MessageView.
   /// Delivery: when it returns a Receipt, the broker holds the message durably, as far as its
   /// capabilities go. Order: of one key, in the order of the calls.
   /// Blocks: until the ending, at most `options.timeout`.

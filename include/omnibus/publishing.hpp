@@ -25,7 +25,7 @@ using EventOf = std::conditional_t<std::is_convertible_v<const E&, std::string_v
 /// Says what is wrong with an event that is to be published, in one sentence.
 template <class E>
 consteval void check_event() {
-  constexpr bool is_message = std::is_same_v<E, Message>;
+  constexpr bool is_message = std::is_same_v<E, Message> || std::is_same_v<E, MessageView>;
   constexpr bool has_codec = is_message || HasCodec<EventOf<E>>;
   static_assert(has_codec,
                 "omnibus: this event has no codec. Write template <> struct omnibus::Codec<Event> "
@@ -61,10 +61,14 @@ struct EncodedMessage {
   EncodedMessage& operator=(const EncodedMessage&) = delete;
 
   /// `new_id` is used when neither the event nor the options have an id.
-  template <class E, class B>
-  Result<> encode(const E& event, const PublishOptions<B>& options, std::string_view new_id, Time now) {
-    if constexpr (std::is_same_v<E, Message>) {
-      message = event.view();
+  template <class E, class Options>
+  Result<> encode(const E& event, const Options& options, std::string_view new_id, Time now) {
+    if constexpr (std::is_same_v<E, Message> || std::is_same_v<E, MessageView>) {
+      if constexpr (std::is_same_v<E, Message>) {
+        message = event.view();
+      } else {
+        message = event;
+      }
       if (message.time == Time{}) message.time = now;
     } else {
       message.time = now;

@@ -47,6 +47,7 @@ class Raw {
     if (database_.open(path, std::chrono::seconds{5}) != SQLITE_OK) throw std::runtime_error{"cannot open " + path};
   }
   int run(const std::string& sql) { return database_.run(sql.c_str()); }
+  sqlite3* connection() const noexcept { return database_.get(); }
   std::int64_t number(std::string_view sql) {
     detail::sqlite::Statement statement;
     if (statement.prepare(database_, sql) != SQLITE_OK || statement.step() != SQLITE_ROW) {

@@ -76,14 +76,16 @@ class Database {
 /// Lifetime: goes before its database.
 class Statement {
  public:
-  int prepare(const Database& database, std::string_view sql) {
+  int prepare(const Database& database, std::string_view sql) { return prepare(database.get(), sql); }
+  int prepare(sqlite3* connection, std::string_view sql) {
     sqlite3_stmt* prepared = nullptr;
-    const int code = sqlite3_prepare_v3(database.get(), sql.data(), static_cast<int>(sql.size()),
+    const int code = sqlite3_prepare_v3(connection, sql.data(), static_cast<int>(sql.size()),
                                         SQLITE_PREPARE_PERSISTENT, &prepared, nullptr);
     statement_.reset(prepared);
     return code;
   }
   void finalize() noexcept { statement_.reset(); }
+  bool is_prepared() const noexcept { return statement_ != nullptr; }
 
   Statement& bind(int index, std::string_view text) noexcept {
     // Without a pointer it would be NULL.

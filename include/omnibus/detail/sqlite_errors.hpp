@@ -38,5 +38,12 @@ inline Error problem(const Database& database, const std::string& path, int code
 inline Error problem(const Database& database, const std::string& path) {
   return problem(database, path, sqlite3_extended_errcode(database.get()));
 }
+/// Likewise, on a connection that someone else owns.
+inline Error problem(sqlite3* connection, const std::string& path) {
+  const int code = sqlite3_extended_errcode(connection);
+  std::string why = sqlite3_errmsg(connection);
+  why.append(" (").append(sqlite3_errstr(code)).append(")");
+  return Error::make(errc_of(code), "use " + path, std::move(why));
+}
 
 }  // namespace omnibus::detail::sqlite

@@ -13,6 +13,7 @@
 #include <omnibus/detail/sqlite.hpp>
 #include <omnibus/detail/sqlite_errors.hpp>
 #include <omnibus/detail/sqlite_log.hpp>
+#include <omnibus/detail/sqlite_tables.hpp>
 #include <omnibus/error.hpp>
 #include <omnibus/result.hpp>
 #include <omnibus/time.hpp>
@@ -21,16 +22,8 @@
 
 namespace omnibus::detail::sqlite {
 
-/// What a store keeps in a file. Views of literals.
-struct Tables {
-  std::string_view name;   ///< of its version, in the table omnibus_meta
-  std::string_view words;  ///< what they are, for errors
-  std::int64_t version;
-  const char* create;      ///< statements that make them where they are not there
-  const char* upgrade = nullptr;  ///< and that make them of those of the version before; nullptr: none do
-};
-
-/// An SQLite file with a write-ahead log, in which what was committed is on the disk (synchronous=FULL).
+/// An SQLite file with a write-ahead log, in which what was committed is on the disk (synchronous=FULL), unless the
+/// settings of its tables say otherwise.
 /// Thread safety: one thread at a time; several processes are safe.
 /// Errors of every call: unavailable, access_denied, topology_mismatch, unsupported, internal.
 template <std::size_t Statements>
@@ -63,6 +56,14 @@ class File {
     if (!written) close();
     return written;
   }
+  /// Carries out `work()`, which only reads, without a transaction of its own. Otherwise as `transact`.
+  template <class Work>
+  Result<> look(Work work) {
+    Result<> looked = open();
+    if (looked) looked = work();
+    if (!looked) close();
+    return looked;
+  }
 
   /// For what happens within a transaction.
   Statement& operator[](std::size_t index) noexcept { return statements_[index]; }
@@ -84,7 +85,7 @@ class File {
     Result<> opened = check(
         database_.open(path_, std::chrono::duration_cast<std::chrono::milliseconds>(busy_timeout_)));
     if (opened) opened = keep_log(database_, path_);
-    if (opened) opened = run("PRAGMA synchronous=FULL");
+    if (opened) opened = run(tables_.settings);
     if (opened) opened = make_tables();
     for (std::size_t i = 0; opened && i < Statements; ++i) {
       opened = check(statements_[i].prepare(database_, sql_[i]));
@@ -93,37 +94,12 @@ class File {
   }
 
   Result<> make_tables() {
-    // Another process may make them at the same time.
-    Result<> made = run(
-        "BEGIN IMMEDIATE;"
-        "CREATE TABLE IF NOT EXISTS omnibus_meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID");
-    if (made) made = check_version();
-    if (made) made = run(tables_.create);
+    if (has_tables(database_.get(), tables_)) return {};  // most of the time, and without a lock
+    Result<> made = run("BEGIN IMMEDIATE");  // another process may make them at the same time
+    if (made) made = sqlite::make_tables(database_.get(), path_, tables_);
     if (made) made = run("COMMIT");
     if (!made) (void)database_.run("ROLLBACK");
     return made;
-  }
-  Result<> check_version() {
-    const std::string name = std::string{tables_.name} + ".version";
-    Result<> made = run(("INSERT OR IGNORE INTO omnibus_meta VALUES('" + name + "', " +
-                         std::to_string(tables_.version) + ")").c_str());
-    if (!made) return made;
-    Statement look;
-    made = check(look.prepare(database_, "SELECT value FROM omnibus_meta WHERE name = '" + name + "'"));
-    if (!made) return made;
-    if (look.step() != SQLITE_ROW) return problem();
-    const std::int64_t found = look.number(0);
-    look.finalize();
-    if (found == tables_.version) return {};
-    if (found == tables_.version - 1 && tables_.upgrade != nullptr) {
-      made = run(tables_.upgrade);
-      if (!made) return made;
-      return run(("UPDATE omnibus_meta SET value = " + std::to_string(tables_.version) + " WHERE name = '" +
-                  name + "'").c_str());
-    }
-    return Error::make(Errc::topology_mismatch, "open " + path_,
-                       "its " + std::string{tables_.words} + " are of version " + std::to_string(found) +
-                           ", and this program knows version " + std::to_string(tables_.version));
   }
 
   Result<> check(int code) const {
