@@ -18,6 +18,6 @@ inline constexpr detail::sqlite::Tables tables{
     "CREATE TABLE IF NOT EXISTS omnibus_outbox(position INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL,"
     " epoch INTEGER NOT NULL, number INTEGER NOT NULL, topic BLOB NOT NULL, key BLOB NOT NULL, id BLOB NOT NULL,"
     " type BLOB NOT NULL, headers BLOB NOT NULL, payload BLOB NOT NULL)",
-    nullptr, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"};
+    nullptr, "PRAGMA synchronous=NORMAL"};
 
 }  // namespace omnibus::outbox
