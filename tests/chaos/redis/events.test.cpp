@@ -32,6 +32,13 @@ bool is_lost(const auto& result) { return !result && result.error().code == ob::
 /// Where the server keeps its data.
 std::filesystem::path server_folder() { return redis_cli("config get dir").substr(sizeof "dir"); }
 
+/// The server flushes what it has taken before it answers, until the case ends.
+struct Flushed {
+  AtEnd back{"exec redis redis-cli config set appendfsync " +
+             redis_cli("config get appendfsync").substr(sizeof "appendfsync")};
+  Flushed() { redis_sets("config set appendfsync always"); }
+};
+
 /// A view that is kept up with a store: the ids of all events.
 struct View {
   explicit View(ob::RedisEventStore& store) : projection{store, {.name = "view"}, Apply{&ids}} {}
@@ -49,7 +56,7 @@ struct View {
 TEST_CASE("a server killed under load keeps every append that was answered, once, and a view misses none") {
   Case f{"events killed"};
   const auto options = options_of(f);
-  redis_sets("config set appendfsync always");
+  const Flushed flushed;
   ob::RedisEventStore store{options};
   std::mutex mutex;
   std::map<std::string, ob::Placed> answered;
@@ -151,7 +158,7 @@ TEST_CASE("a server restarted without its data is noticed by a store and its fol
 
 TEST_CASE("a server restarted with older data is noticed by a store and its followers") {
   Case f{"events older"};
-  redis_sets("config set appendfsync always");
+  const Flushed flushed;
   const auto options = options_of(f);
   ob::RedisEventStore store{options};
   View view{store};
