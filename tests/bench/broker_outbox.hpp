@@ -3,9 +3,12 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <omnibus/outbox/relay.hpp>
@@ -30,9 +33,12 @@ class OutboxFile {
   }
   void add(const std::string& topic, const std::string& payload, const std::vector<std::string>& keys,
            std::size_t messages) {
-    run("BEGIN IMMEDIATE");
-    for (std::size_t i = 0; i < messages; ++i) outbox_->add(topic, payload, {.key = key_of(keys, i)}).value();
-    run("COMMIT");
+    constexpr std::size_t together = 100;
+    for (std::size_t i = 0; i < messages; ++i) {
+      if (i % together == 0) run("BEGIN IMMEDIATE");
+      outbox_->add(topic, payload, {.key = key_of(keys, i)}).value();
+      if (i % together == together - 1 || i == messages - 1) run("COMMIT");
+    }
   }
   const std::string& path() const noexcept { return path_; }
 
@@ -51,7 +57,7 @@ void wait_until_empty(Relay& relay, std::size_t messages) {
   const Stopwatch watch;
   while (relay.health().relayed < messages || relay.health().in_flight > 0) {
     if (watch.seconds() > 120) throw std::runtime_error{"messages are missing: " + relay.health().problem};
-    std::this_thread::sleep_for(std::chrono::microseconds{200});
+    std::this_thread::sleep_for(std::chrono::milliseconds{1});
   }
   relay.stop(std::chrono::seconds{10}).value();
 }
@@ -71,7 +77,7 @@ void measure_outbox(Case& its, Prepare prepare) {
     OutboxFile file{folder.file(std::to_string(++files))};
     file.add(topic, payload, with_keys, messages);
     return timed(messages, [&] {
-      omnibus::OutboxRelay it{bus, {.path = file.path(), .window = std::getenv("W") ? std::stoul(std::getenv("W")) : 4096}};
+      omnibus::OutboxRelay it{bus, {.path = file.path()}};
       wait_until_empty(it, messages);
     });
   };

@@ -25,7 +25,7 @@ enum class OnRefused : std::uint8_t {
 struct OutboxRelayOptions {
   std::string path;                                     ///< of the file with the outbox
   std::size_t window = 4096;                            ///< messages that are read and not yet marked; keys on hold
-  std::size_t window_bytes = 16u << 20;                 ///< and their bytes
+  std::size_t window_bytes = 32u << 20;                 ///< and their bytes
   Duration lease = std::chrono::seconds{10};            ///< another process may go on after so long without a sign
   Duration look_every = std::chrono::milliseconds{10};  ///< how soon another connection's commits are seen
   Duration mark_every = std::chrono::milliseconds{20};  ///< what is confirmed leaves the file by then

@@ -3,8 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <iterator>
+#include <list>
 #include <optional>
 #include <span>
 #include <string>
@@ -164,7 +164,7 @@ class Queue {
     Instant until{};
     std::uint32_t failures = 0;
     bool refused = false;
-    std::deque<Ready> waiting{};
+    std::list<Ready> waiting{};  ///< unlike a deque, it costs nothing while it is empty
   };
   struct Entry {
     Key* key;  ///< null once it was confirmed
