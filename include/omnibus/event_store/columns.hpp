@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include <omnibus/detail/headers_block.hpp>
+
 // Tags and metadata as bytes in a column. What comes out of a file or from a server may be damaged: it is walked
 // through before anybody relies on its lengths. Frozen: files and servers have it.
 
@@ -46,17 +48,6 @@ inline bool decode_tags(std::string_view column, std::vector<std::string_view>& 
   return true;
 }
 
-/// Whether these bytes are a block of Headers.
-inline bool is_headers_block(std::string_view block) noexcept {
-  while (!block.empty()) {
-    std::uint32_t sizes[2];
-    if (block.size() < sizeof sizes) return false;
-    std::memcpy(sizes, block.data(), sizeof sizes);
-    const std::size_t size = sizeof sizes + std::size_t{sizes[0]} + sizes[1];
-    if (block.size() < size) return false;
-    block.remove_prefix(size);
-  }
-  return true;
-}
+using detail::is_headers_block;
 
 }  // namespace omnibus::event_store

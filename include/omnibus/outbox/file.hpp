@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include <omnibus/detail/headers_block.hpp>
 #include <omnibus/detail/sqlite.hpp>
 #include <omnibus/detail/sqlite_file.hpp>
 #include <omnibus/message.hpp>
@@ -103,6 +104,10 @@ class File {
       rows->bind(1, behind);
       int code = SQLITE_ROW;
       for (std::size_t count = 0; (code = rows->step()) == SQLITE_ROW; ++count) {
+        if (!detail::is_headers_block(rows->bytes(8))) {
+          return Error::make(Errc::topology_mismatch, "read the outbox",
+                             "the headers of message " + std::to_string(rows->number(0)) + " are damaged");
+        }
         if (count == limit || !visit(stored(*rows.operator->()))) {
           end = false;
           return {};

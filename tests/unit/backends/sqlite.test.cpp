@@ -226,6 +226,22 @@ TEST_CASE("a file that is no database is refused, and stays as it is", "[sqlite]
   CHECK(std::string{std::istreambuf_iterator<char>{in}, {}} == text);
 }
 
+TEST_CASE("a damaged message is told and not handed over; those before it are", "[sqlite]") {
+  const TemporaryFolder folder;
+  {
+    Bus bus{{.endpoint = folder.file()}};
+    publish(bus, 0, 3);
+  }
+  REQUIRE(Raw{folder.file()}.run("UPDATE omnibus_messages SET headers = X'ffffffff00000000' WHERE payload = X'31'") ==
+          SQLITE_OK);
+  Bus bus{{.endpoint = folder.file(), .group = "g"}};
+  Seen seen;
+  const auto subscription = bus.subscribe("orders", seen.handler());
+  CHECK(Seen::holds_soon([&] { return subscription.health().problem.find("damaged") != std::string::npos; }));
+  CHECK(seen.wait_for(1));
+  CHECK(seen.all() == numbers(0, 1));
+}
+
 TEST_CASE("a file of another version is refused in words", "[sqlite]") {
   const TemporaryFolder folder;
   {

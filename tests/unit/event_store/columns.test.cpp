@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <omnibus/event_store/columns.hpp>
 
-#include <omnibus/headers.hpp>
-
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,13 +34,4 @@ TEST_CASE("the layout of tags is frozen") {
   const std::string_view tag = "ab";
   encode_tags({&tag, 1}, column);
   CHECK(column == std::string("\x02\0\0\0ab", 6));
-}
-
-TEST_CASE("a block of headers is one as a whole alone") {
-  const Headers headers{{"trace", "1"}, {"empty", ""}};
-  const std::string_view block = headers.view().block();
-  CHECK(is_headers_block(""));
-  CHECK(is_headers_block(block));
-  for (std::size_t size = 1; size < block.size(); ++size) CHECK(is_headers_block(block.substr(0, size)) == (size == 14));
-  CHECK_FALSE(is_headers_block(std::string(8, '\xff')));
 }

@@ -102,6 +102,20 @@ TEST_CASE("outbox file: it tells what waits, and since when") {
   CHECK(file.backlog().value().oldest == Time{1h});
 }
 
+TEST_CASE("outbox file: a damaged message is told, and not relayed; those before it are") {
+  const TemporaryFolder folder;
+  Shop shop{folder.file()};
+  shop.add({{"a", 1}, {"a", 2}, {"a", 3}});
+  CHECK(shop.raw().run("UPDATE omnibus_outbox SET headers = X'ffffffff00000000' WHERE position = 2") == SQLITE_OK);
+  outbox::File file{folder.file(), 5s};
+  Positions found;
+  const auto scanned = file.scan(0, 10, [&](const outbox::Stored& each) { return found.push_back(each.position), true; });
+  REQUIRE_FALSE(scanned);
+  CHECK(scanned.error().code == Errc::topology_mismatch);
+  CHECK_THAT(scanned.error().context, Catch::Contains("message 2"));
+  CHECK(found == Positions{1});
+}
+
 TEST_CASE("outbox file: files that cannot be used are told apart") {
   const TemporaryFolder folder;
   const auto code = [&folder] {

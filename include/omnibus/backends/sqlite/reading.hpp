@@ -3,12 +3,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #include <omnibus/backends/sqlite/file.hpp>
 #include <omnibus/backends/sqlite/outbox.hpp>
 #include <omnibus/backends/sqlite/rows.hpp>
 #include <omnibus/backends/sqlite/turn.hpp>
+#include <omnibus/detail/headers_block.hpp>
 #include <omnibus/message.hpp>
 #include <omnibus/result.hpp>
 
@@ -63,6 +65,7 @@ class Reading {
         .bind(3, static_cast<std::int64_t>(count));
     int code = rows->step();
     for (; code == SQLITE_ROW; code = rows->step()) {
+      if (!is_whole()) return damaged();
       each(position_of(rows->number(0)), message());
     }
     return file_.check(code);
@@ -73,6 +76,7 @@ class Reading {
     const Use rows{from_};
     rows->bind(1, row_of(partition, position)).bind(2, row_of(partition, position)).bind(3, 1);
     const int code = rows->step();
+    if (code == SQLITE_ROW && !is_whole()) return damaged();
     if (code == SQLITE_ROW) each(message());
     return file_.check(code);
   }
@@ -120,6 +124,11 @@ class Reading {
     const int code = row->step();
     if (code == SQLITE_ROW) number = row->number(0);
     return file_.check(code);
+  }
+  bool is_whole() const noexcept { return omnibus::detail::is_headers_block(from_.bytes(7)); }
+  Error damaged() const {
+    const std::int64_t row = from_.number(0);
+    return file_.damaged("the headers of the message in row " + std::to_string(row) + " are damaged");
   }
   /// Lifetime: until the next step.
   MessageView message() const noexcept {
