@@ -17,6 +17,7 @@
 
 #include <omnibus/backoff.hpp>
 #include <omnibus/clock.hpp>
+#include <omnibus/detail/hash.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/uuid.hpp>
 #include <omnibus/message.hpp>
@@ -142,7 +143,8 @@ class Engine {
     while (true) {
       take_endings();
       if (queue_.in_flight() == 0 || std::chrono::steady_clock::now() >= until) break;
-      endings_->wait(queue_.in_flight(), detail::smaller<Duration>(options_.look_every, until - std::chrono::steady_clock::now()));
+      const Duration left = until - std::chrono::steady_clock::now();
+      endings_->wait(queue_.in_flight(), detail::smaller<Duration>(options_.look_every, left));
     }
     Result<> ended;
     if (queue_.in_flight() > 0) {

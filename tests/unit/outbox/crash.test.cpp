@@ -2,6 +2,7 @@
 #include <omnibus/outbox/relay.hpp>
 
 #include <omnibus/backends/sqlite.hpp>
+#include <omnibus/detail/hash.hpp>
 #include <omnibus/omnibus.hpp>
 
 #include <poll.h>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <omnibus/outbox/queue.hpp>
 
+#include <omnibus/detail/hash.hpp>
+
 #include <algorithm>
 #include <cstdint>
 #include <map>
