@@ -309,6 +309,12 @@ TEST_CASE("an append whose answer was lost is not made twice") {
     CHECK(done.state.balance == 5);
     CHECK(ids(store, "account-1").size() == 1);
   }
+  {  // also where it could not be decided a second time
+    Tricky store;
+    const Aggregate accounts{store, Account{50}};
+    store.lost_answers = 1;
+    CHECK(accounts.execute("account-1", withdrawing(50)).value().state.balance == 0);
+  }
   Tricky store;
   store.lost_answers = 1;
   const Aggregate accounts{store, Account{}, {.attempts = 1}};

@@ -248,6 +248,20 @@ TEST_CASE("a parked stream stays parked for the projection that goes on") {
   CHECK(again.ids == "abcde");
 }
 
+TEST_CASE("a view in memory that is built anew while a stream is parked has what was before the event that failed") {
+  MemoryEventStore store;
+  MemoryParkedStore waiting;
+  const ProjectionOptions options{.name = "view", .in_memory = true, .parked_in = &waiting};
+  for (const char* id : {"a", "b", "c"}) add(store, "s-1", id);
+  View first{"", "b"}, second;
+  CHECK(Projection{store, options, into(first)}.catch_up());
+  Projection anew{store, options, into(second)};
+  CHECK(anew.catch_up());
+  CHECK(second.ids == "a");
+  CHECK(anew.retry_parked("s-1"));
+  CHECK(second.ids == "abc");
+}
+
 TEST_CASE("what may pass does not park a stream, and of a stream only what the projection is of is retried") {
   MemoryEventStore store;
   MemoryParkedStore waiting;
@@ -283,7 +297,8 @@ TEST_CASE("whatever fails, a projection that parks has each event once and those
       return {};
     };
     std::optional<Projection<MemoryEventStore, decltype(apply)>> projection;
-    const auto restart = [&] { projection.emplace(store, ProjectionOptions{.name = "view", .page = 3, .parked_in = &waiting}, apply); };
+    const ProjectionOptions options{.name = "view", .page = 3, .parked_in = &waiting};
+    const auto restart = [&] { projection.emplace(store, options, apply); };
     restart();
     for (int i = 0; i < 40; ++i) {
       const std::string stream = "s-" + std::to_string(dice() % 3), id = std::to_string(i);
