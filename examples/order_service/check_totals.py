@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Counts a file of order events on its own and compares what the order service says of it.
 
-    check_totals.py SERVICE EVENTS [OPTION...]
+    check_totals.py SERVICE EVENTS [OPTION...]      $NAME: what the environment says
 
 The rules are written down here a second time, from the description, not from the C++ code.
 """
@@ -11,6 +11,7 @@ import collections
 import datetime
 import decimal
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -155,7 +156,7 @@ def check_diagram(text):
 
 
 def main():
-    service, events, *options = sys.argv[1:]
+    service, events, *options = map(os.path.expandvars, sys.argv[1:])
     told, progress, diagram = run(service, events, options)
     duplicates = int(options[options.index("--duplicates") + 1]) if "--duplicates" in options else 50
     count = Count(events, duplicates)
