@@ -582,7 +582,7 @@ struct Chaos {
     std::size_t done = 0;
     std::size_t given = 0;
     Instant now = start;
-    const auto deadline = std::chrono::steady_clock::now() + patience;
+    auto deadline = std::chrono::steady_clock::now() + patience;  // of the next one
     while (done < items.size() && std::chrono::steady_clock::now() < deadline) {
       const int before = news.get();
       now += 1ms;
@@ -593,9 +593,12 @@ struct Chaos {
       const bool was_empty = batch.size == 0;
       const Lanes::Turn turn = lanes.exchange(batch, now);
       done += turn.done.size;
+      if (turn.done.size > 0) deadline = std::chrono::steady_clock::now() + patience;
       const bool idle = was_empty && turn.done.size == 0 && turn.due == Instant::max();
       if (idle && given == items.size() && done < items.size()) {
         (void)news.wait([&](int n) { return n != before; });
+      } else if (turn.done.size == 0) {
+        std::this_thread::yield();  // workers need the lock, too
       }
     }
     lanes.close();
