@@ -92,6 +92,13 @@ class Load {
     return longest;
   }
 
+  /// How many were ok from then on.
+  std::size_t ok_since(Clock::time_point then) const {
+    std::lock_guard lock{shared_->mutex};
+    return static_cast<std::size_t>(std::count_if(shared_->ok_times.begin(), shared_->ok_times.end(),
+                                                  [then](Clock::time_point each) { return each >= then; }));
+  }
+
   struct Sent {
     std::string key;
     std::size_t number = 0;

@@ -37,7 +37,8 @@ within() {
 # --- processes ------------------------------------------------------------------------------------
 
 # process_fields PID ARRAY: what the kernel says about a process, from its state onwards, so that
-# [0] is the state, [2] the process group, [5] the terminal's foreground group, [19] the start time.
+# [0] is the state, [2] the process group, [5] the terminal's foreground group, [17] the number of threads, [19]
+# the start time.
 process_fields() {
     local line
     { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
@@ -52,12 +53,13 @@ note_pid() {
 }
 
 # server_pid NAME: the process of a running or paused server. A pid alone may long belong to
-# somebody else; together with its start time it can't. A zombie waits for init, and runs nothing.
+# somebody else; together with its start time it can't. A zombie waits for init, and runs nothing; but one
+# with threads has one of them in the kernel, such as in an fsync that takes its time, and keeps its ports until then.
 server_pid() {
     local pid started fields
     { read -r pid started <"$OMNIBUS_BROKERS_DIR/$1/pid"; } 2>/dev/null || return 1
     process_fields "$pid" fields || return 1
-    [[ ${fields[0]} != [ZX] && ${fields[19]} == "$started" ]] && printf '%s' "$pid"
+    [[ ${fields[0]} != [ZX] || ${fields[17]} -gt 1 ]] && [[ ${fields[19]} == "$started" ]] && printf '%s' "$pid"
 }
 
 server_state() {
