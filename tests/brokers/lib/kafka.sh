@@ -80,7 +80,7 @@ kafka_secure() {
     new_port "$1" sasl_port
     new_port "$1" tls_port
     new_port "$1" behind_proxy_port
-    new_port "$1" proxy_port
+    new_port "$1" port_of_proxy  # where nobody listens unless a test puts a proxy there
     mkdir "$dir/certificates"
     (cd "$dir/certificates" && "$kafka_lib/certificates") >>"$dir/log" 2>&1
 }
@@ -93,7 +93,7 @@ kafka_secure_properties() {
     sasl_port=$(<"$dir/sasl_port") tls_port=$(<"$dir/tls_port")
     cat <<PROPERTIES
 listeners=$2,SASL://127.0.0.1:$sasl_port,TLS://127.0.0.1:$tls_port,PROXY://127.0.0.1:$behind_proxy
-advertised.listeners=PLAINTEXT://127.0.0.1:$(server_port "$1"),SASL://127.0.0.1:$sasl_port,TLS://localhost:$tls_port,PROXY://127.0.0.1:$(<"$dir/proxy_port")
+advertised.listeners=PLAINTEXT://127.0.0.1:$(server_port "$1"),SASL://127.0.0.1:$sasl_port,TLS://localhost:$tls_port,PROXY://127.0.0.1:$(<"$dir/port_of_proxy")
 listener.security.protocol.map=$3,SASL:SASL_PLAINTEXT,TLS:SSL,PROXY:PLAINTEXT
 listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
 listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
@@ -196,7 +196,7 @@ kafka_export() {
     export OMNIBUS_KAFKA_TLS=localhost:$(<"$OMNIBUS_BROKERS_DIR/$1/tls_port")
     export OMNIBUS_KAFKA_CERTIFICATES=$OMNIBUS_BROKERS_DIR/$1/certificates
     export OMNIBUS_KAFKA_BEHIND_PROXY=127.0.0.1:$(<"$OMNIBUS_BROKERS_DIR/$1/behind_proxy_port")
-    export OMNIBUS_KAFKA_PROXY=127.0.0.1:$(<"$OMNIBUS_BROKERS_DIR/$1/proxy_port")
+    export OMNIBUS_KAFKA_PROXY=127.0.0.1:$(<"$OMNIBUS_BROKERS_DIR/$1/port_of_proxy")
 }
 
 kafka_endpoint() { printf '127.0.0.1:%s' "$(server_port "$1")"; }
