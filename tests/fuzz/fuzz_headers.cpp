@@ -16,7 +16,7 @@
 #include <omnibus/backends/redis/frame.hpp>
 #include <omnibus/backends/redis/reader.hpp>
 #include <omnibus/backends/redis/record.hpp>
-#include <omnibus/event_store/sqlite/columns.hpp>
+#include <omnibus/event_store/columns.hpp>
 
 #include "fuzz.hpp"
 
@@ -179,7 +179,7 @@ void foreign(std::string_view bytes) {
   redis::Stamp stamp;
   (void)redis::parse_stamp(bytes, stamp);
 
-  using namespace event_store::sqlite;
+  using namespace event_store;
   if (is_headers_block(bytes)) {
     MessageView message;
     message.headers = HeadersView{bytes};
