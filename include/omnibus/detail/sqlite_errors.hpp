@@ -46,4 +46,9 @@ inline Error problem(sqlite3* connection, const std::string& path) {
   return Error::make(errc_of(code), "use " + path, std::move(why));
 }
 
+/// The error for a file whose tables are whole for SQLite and wrong all the same.
+inline Error damaged(const std::string& path, std::string what) {
+  return Error::make(Errc::topology_mismatch, "use " + path, std::move(what));
+}
+
 }  // namespace omnibus::detail::sqlite

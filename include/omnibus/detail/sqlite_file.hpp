@@ -70,6 +70,7 @@ class File {
   Result<> run(const char* sql) { return check(database_.run(sql)); }
   /// What is wrong since the last step.
   Error problem() const { return sqlite::problem(database_, path_); }
+  Error damaged(std::string what) const { return sqlite::damaged(path_, std::move(what)); }
   /// How many rows the last step has changed.
   int changes() const noexcept { return sqlite3_changes(database_.get()); }
   sqlite3* connection() const noexcept { return database_.get(); }

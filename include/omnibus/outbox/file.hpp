@@ -105,8 +105,7 @@ class File {
       int code = SQLITE_ROW;
       for (std::size_t count = 0; (code = rows->step()) == SQLITE_ROW; ++count) {
         if (!detail::is_headers_block(rows->bytes(8))) {
-          return Error::make(Errc::topology_mismatch, "read the outbox",
-                             "the headers of message " + std::to_string(rows->number(0)) + " are damaged");
+          return file_.damaged("the headers of message " + std::to_string(rows->number(0)) + " are damaged");
         }
         if (count == limit || !visit(stored(*rows.operator->()))) {
           end = false;

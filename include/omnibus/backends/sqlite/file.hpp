@@ -94,10 +94,7 @@ class File {
     code_ = code;
     return omnibus::detail::sqlite::problem(database_, path_, code);
   }
-  /// What is said of a file whose tables are whole for SQLite and wrong all the same.
-  Error damaged(std::string what) const {
-    return Error::make(Errc::topology_mismatch, "use " + path_, std::move(what));
-  }
+  Error damaged(std::string what) const { return omnibus::detail::sqlite::damaged(path_, std::move(what)); }
   /// Of a statement that returns nothing.
   Result<> carry_out(Statement& statement) {
     Result<> done = check(statement.step());

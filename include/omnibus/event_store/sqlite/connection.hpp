@@ -54,10 +54,7 @@ class Connection {
     return detail::sqlite::problem(database, path_, code);
   }
   Error problem() const { return detail::sqlite::problem(database, path_); }
-  /// What is said of a file whose tables are whole for SQLite and wrong all the same.
-  Error damaged(std::string what) const {
-    return Error::make(Errc::topology_mismatch, "use " + path_, std::move(what));
-  }
+  Error damaged(std::string what) const { return detail::sqlite::damaged(path_, std::move(what)); }
   Result<> prepare(std::initializer_list<std::pair<detail::sqlite::Statement&, std::string_view>> all) const {
     for (const auto& [statement, sql] : all) {
       if (Result<> prepared = check(statement.prepare(database, sql)); !prepared) return prepared;
