@@ -68,9 +68,10 @@ void expect_told(SecureCase& f, const Wrong& wrong) {
   ChaosBus bus{wrong.config};
   const HealthWatch watch{bus};
   const auto subscription = bus.subscribe(topic, [](const ob::Delivery&) {});
-  // What the broker refuses ends the publish, on a busy machine a little later; of the rest nothing is told.
+  // What the broker refuses twice ends the publish. Once in many runs the second time was not told within 15 s: its
+  // words were the first one's, it seems, which librdkafka does not repeat for a while. Of the rest nothing is told.
   const bool refused = wrong.code == ob::Errc::access_denied;
-  const auto timeout = refused ? 15s : 3s;
+  const auto timeout = refused ? 45s : 3s;
   const auto asked = Clock::now();
   const auto result = bus.publish(topic, message("1", "k"), {.timeout = timeout});
   const auto took = Clock::now() - asked;
