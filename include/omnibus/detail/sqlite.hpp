@@ -45,6 +45,17 @@ class Database {
   }
   /// How long to wait for other processes from now on.
   void be_patient_for(Milliseconds patience) noexcept { patience_ = patience; }
+  /// Calls `step` until it returns something else than that others are busy, for as long as patience lasts: for what
+  /// SQLite refuses at once, without its handler. Returns what `step` has returned last.
+  template <class Step>
+  int repeat_while_busy(Step step) const {
+    const auto end = std::chrono::steady_clock::now() + patience_;
+    for (;;) {
+      const int code = step();
+      if ((code & 0xff) != SQLITE_BUSY || std::chrono::steady_clock::now() >= end) return code;
+      std::this_thread::sleep_for(pause);
+    }
+  }
   void close() noexcept { database_.reset(); }
   bool is_open() const noexcept { return database_ != nullptr; }
 
@@ -62,10 +73,12 @@ class Database {
     if (tries == 0) database.waited_ = {};
     if (database.waited_ >= database.patience_) return 0;
     const auto before = std::chrono::steady_clock::now();
-    std::this_thread::sleep_for(std::chrono::microseconds{100});
+    std::this_thread::sleep_for(pause);
     database.waited_ += std::chrono::steady_clock::now() - before;
     return 1;
   }
+
+  static constexpr std::chrono::microseconds pause{100};
 
   Milliseconds patience_{};
   std::chrono::nanoseconds waited_{};  ///< by the call at hand, apart from what it does
