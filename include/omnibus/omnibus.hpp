@@ -15,6 +15,7 @@
 #include <omnibus/codec/text.hpp>
 #include <omnibus/event_bus.hpp>
 #include <omnibus/idempotency/memory.hpp>
+#include <omnibus/message_batch.hpp>
 #include <omnibus/metrics.hpp>
 #include <omnibus/middleware/circuit_breaker.hpp>
 #include <omnibus/middleware/dead_letter.hpp>
