@@ -316,7 +316,8 @@ class PublishLoop {
     const auto is_due = [&](const Route&, const Route::Waiting& each) {
       return slots().is_due(each.number, now);
     };
-    end_waiting(is_due, Error::make(Errc::unavailable, "", "it could not be sent in time: " + why));
+    const Errc code = symptoms_.refusal() ? symptoms_.refusal()->code : Errc::unavailable;
+    end_waiting(is_due, Error::make(code, "", "it could not be sent in time: " + why));
     slots().expire(now,
                    Error::make(Errc::outcome_unknown, "publish", "no report of it in time: " + why));
   }

@@ -42,6 +42,21 @@ TEST_CASE("kafka: a handshake that fails once may pass, twice it is a refusal") 
   }
 }
 
+TEST_CASE("kafka: a refusal stands for those whose time is over, unless a broker that went away explains it") {
+  for (const auto code : {denied, tls}) {
+    Symptoms symptoms;
+    CHECK_FALSE(symptoms.refusal());
+    (void)symptoms.add(transport, "127.0.0.1:1: refused");
+    (void)symptoms.add(code, "no");
+    (void)symptoms.add(all_down, "1/1 brokers are down");
+    REQUIRE(symptoms.refusal());
+    CHECK(symptoms.refusal()->code == Errc::access_denied);
+    CHECK_FALSE(symptoms.refusal()->retryable);
+    (void)symptoms.add(transport, "127.0.0.1:1: refused");
+    CHECK_FALSE(symptoms.refusal());
+  }
+}
+
 TEST_CASE("kafka: what the broker itself refuses is refused at once") {
   Symptoms symptoms;
   const auto problem = symptoms.add(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, "no");
