@@ -46,8 +46,10 @@ class IdempotentStage {
     if (key.key.empty()) return next(delivery);
     if (const auto* past = delivery.history(); past != nullptr && past->claim_to_complete != 0) {
       Effects effects = past->effects ? std::move(*past->effects) : Effects{store_, store_->max_result()};
-      return complete(delivery, key, {Claim::State::acquired, past->claim_to_complete,
-                                      past->claim_handle, options_.lease}, effects);
+      const Result<> completed = complete(delivery, key, {Claim::State::acquired, past->claim_to_complete,
+                                                          past->claim_handle, options_.lease}, effects);
+      if (completed) delivery.mark_attempted();  // earlier, and that ended well
+      return completed;
     }
     Result<Claim> claim =
         store_->claim(key, detail::hash128(delivery.payload()), options_.lease);
@@ -111,6 +113,9 @@ class IdempotentStage {
     Result<> written{};
     const Result<> completed = tell(key, claim, effects, written);
     if (!written) {
+      if (delivery.history() != nullptr) {  // the next attempt is another one
+        delivery.remember(written.error(), delivery.context().clock().now()).claim_to_complete = 0;
+      }
       (void)store_->release(key, claim);
       return written;
     }

@@ -33,8 +33,11 @@ struct Broker {
     folder = std::make_shared<Folder>();
     file = folder->file("bus.db");
   }
+  /// Longer than a busy machine lets a process stand still: who is alive keeps what it has.
+  static constexpr auto lease = 4s;
+
   Backend::Config config(std::string group = "g") const {
-    return {.endpoint = file, .group = std::move(group), .lease = 1s};
+    return {.endpoint = file, .group = std::move(group), .lease = lease};
   }
   std::string topic() { return "topic-" + std::to_string(++topics); }
   /// Programs that are run from now on use this one's file.

@@ -82,7 +82,7 @@ TEST_CASE("consumer processes killed under load cost no message and no order") {
   expect_all_ok(sent);
   expect_ok_handled(f, sent, ledger);
   const std::size_t working = ledger.handled_again() - before - again;
-  figure("processes killed, lease 1 s: taken over after ", seconds(taken_over - killed), " s; ",
+  figure("processes killed, lease ", seconds(Broker::lease), " s: taken over after ", seconds(taken_over - killed), " s; ",
          before, " handled again while they joined, ", again, " after the one that hung, ", working,
          " after the one that worked, of ", sent.size());
   CHECK(ledger.problem() == "");

@@ -44,6 +44,17 @@ struct FakeStore {
 };
 static_assert(KeyStore<FakeStore>);
 
+/// Likewise, one that writes effects, each of which may fail.
+struct WritingStore : FakeStore {
+  int connection = 0;  // counts what was written through it
+
+  template <class Write>
+  Result<> complete_with(const IdempotencyKey& key, const Claim& claim, Write write, std::string_view result) {
+    if (Result<> written = to_complete ? write(&connection) : Result<>{}; !written) return written;
+    return complete(key, claim, result);
+  }
+};
+
 auto counting(int& calls) {
   return [&calls](const Delivery&) -> Result<> { return ++calls, Result<>{}; };
 }
@@ -272,6 +283,56 @@ TEST_CASE("when only completing fails, only completing is tried again") {
   CHECK(store.last.fence == 7);
   CHECK(store.last.handle == 70);
   CHECK(context.sent.empty());
+}
+
+TEST_CASE("a message that is completed at last was handled, not dropped") {
+  FakeContext context;
+  FakeStore store;
+  store.to_complete = Error::make(Errc::unavailable, "complete");
+  int calls = 0;
+  auto pipeline = detail::compose(counting(calls) | idempotent(store));
+  Received received{context, message_of("1", "k", "body")};
+  REQUIRE_FALSE(pipeline(received.delivery));
+  received.delivery.begin_again();
+  REQUIRE_FALSE(pipeline(received.delivery));
+  CHECK_FALSE(received.delivery.attempted());
+  received.delivery.begin_again();
+  store.to_complete = {};
+  REQUIRE(pipeline(received.delivery));
+  CHECK(received.delivery.attempted());
+  CHECK(calls == 1);
+}
+
+TEST_CASE("effects that fail when completing is tried again are no effects: the handler runs again") {
+  FakeContext context;
+  WritingStore store;
+  int calls = 0;
+  bool broken = true;
+  const auto handler = [&](const Delivery& delivery) -> Result<> {
+    ++calls;
+    delivery.effects()->add([&broken](void* connection) -> Result<> {
+      if (broken) return Error::make(Errc::rejected, "write");
+      return ++*static_cast<int*>(connection), Result<>{};
+    });
+    return {};
+  };
+  auto pipeline = detail::compose(handler | idempotent(store));
+  Received received{context, message_of("1", "k", "body")};
+  store.to_complete = Error::make(Errc::unavailable, "complete");
+  REQUIRE_FALSE(pipeline(received.delivery));
+  store.to_complete = {};
+  received.delivery.begin_again();
+  const auto failed = pipeline(received.delivery);
+  REQUIRE_FALSE(failed);
+  CHECK(failed.error().code == Errc::rejected);
+  CHECK(store.releases == 1);
+  CHECK(calls == 1);
+  broken = false;
+  received.delivery.begin_again();
+  REQUIRE(pipeline(received.delivery));
+  CHECK(calls == 2);
+  CHECK(store.claims == 2);
+  CHECK(store.connection == 1);
 }
 
 TEST_CASE("a claim that someone took over is theirs: the handled message is acknowledged") {
