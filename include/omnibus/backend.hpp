@@ -137,6 +137,13 @@ concept AtomicPublisher = requires(B& backend, std::span<const Addressed> messag
   { backend.submit_atomic(messages, how, std::move(done)) } -> std::same_as<void>;
 };
 
+namespace detail {
+/// Named for whoever reads it in an error.
+template <class B>
+inline constexpr bool atomic_publish_needs_submit_atomic =
+    !B::capabilities.atomic_publish || AtomicPublisher<B>;
+}  // namespace detail
+
 /// A broker. Constructors validate (std::invalid_argument names the field) and do no I/O.
 /// One whose client library writes a log has `void log_to(LogSink)` as well, called before anything else;
 /// no secret may be in a line.
@@ -165,6 +172,6 @@ concept Backend =
       { shared.clock() } -> std::same_as<const Clock&>;
       // Stops publishing: later submits end in `closed`. Idempotent.
       { backend.close(until) } -> std::same_as<Result<>>;
-    } && (!B::capabilities.atomic_publish || AtomicPublisher<B>);
+    } && detail::atomic_publish_needs_submit_atomic<B>;
 
 }  // namespace omnibus
