@@ -8,6 +8,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <omnibus/detail/unique_function.hpp>
 #include <omnibus/message.hpp>
@@ -36,6 +38,7 @@ struct Capabilities {
   bool replay_by_position = false;  ///< a subscription can start at a position
   bool replay_by_time = false;      ///< a subscription can start at a time
   bool counts_attempts = false;     ///< the number of earlier deliveries survives redelivery
+  bool atomic_publish = false;      ///< several messages, for any topics, stand there together or not at all
   Duration quiet = std::chrono::seconds{2};  ///< who has heard nothing for so long has got what there was
 };
 
@@ -57,6 +60,15 @@ struct Submit {
   bool wait_for_room = true;  ///< false: a full window fails at once
   bool awaited = false;       ///< the caller goes on when it has the endings: do not linger for more
 };
+
+/// One of several messages that are published as one, and where it goes.
+struct Addressed {
+  std::string_view topic;
+  MessageView message;
+};
+/// Runs exactly once with the ending of all of them: a Receipt for each, in their order, or one error that
+/// means for each what it means to a PublishDone.
+using AtomicDone = detail::UniqueFunction<void(Result<std::vector<Receipt>>)>;
 
 /// How a delivery ended, told to the backend.
 struct Settlement {
@@ -116,6 +128,22 @@ enum class LogLevel : std::uint8_t { error, warning, info, debug };
 /// Takes lines of a log, from many threads at once.
 using LogSink = detail::UniqueFunction<void(LogLevel, std::string_view)>;
 
+/// What a backend has whose capabilities say atomic_publish.
+template <class B>
+concept AtomicPublisher = requires(B& backend, std::span<const Addressed> messages, const Submit& how,
+                                   AtomicDone done) {
+  // Takes messages, at least one, of which readers see all or none, in this order within a partition. Copies
+  // what it needs longer than the call, which may run `done`.
+  { backend.submit_atomic(messages, how, std::move(done)) } -> std::same_as<void>;
+};
+
+namespace detail {
+/// Named for whoever reads it in an error.
+template <class B>
+inline constexpr bool atomic_publish_needs_submit_atomic =
+    !B::capabilities.atomic_publish || AtomicPublisher<B>;
+}  // namespace detail
+
 /// A broker. Constructors validate (std::invalid_argument names the field) and do no I/O.
 /// One whose client library writes a log has `void log_to(LogSink)` as well, called before anything else;
 /// no secret may be in a line.
@@ -144,6 +172,6 @@ concept Backend =
       { shared.clock() } -> std::same_as<const Clock&>;
       // Stops publishing: later submits end in `closed`. Idempotent.
       { backend.close(until) } -> std::same_as<Result<>>;
-    };
+    } && detail::atomic_publish_needs_submit_atomic<B>;
 
 }  // namespace omnibus

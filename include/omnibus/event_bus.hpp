@@ -2,6 +2,8 @@
 #pragma once
 
 #include <atomic>
+#include <concepts>
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -11,10 +13,12 @@
 #include <utility>
 #include <vector>
 
+#include <omnibus/batch_publishing.hpp>
 #include <omnibus/bus_subscription.hpp>
 #include <omnibus/dead_letters.hpp>
 #include <omnibus/detail/latch.hpp>
 #include <omnibus/detail/uuid.hpp>
+#include <omnibus/message_batch.hpp>
 #include <omnibus/observer.hpp>
 #include <omnibus/options.hpp>
 #include <omnibus/pipeline.hpp>
@@ -159,6 +163,48 @@ class EventBus {
     return results;
   }
 
+  /// Publishes the messages of a batch, in their order, and waits for all of them: ok, with a receipt for
+  /// each, when the broker holds all. Nothing is sent when one of them is malformed.
+  /// Delivery: each by itself, so that after an error some may stand there; the error says how many. The
+  /// batch keeps its ids: publish it again, and `idempotent` handles once what was there already.
+  /// Blocks: until every ending is known, at most `options.timeout`.
+  /// Errors: outcome_unknown when one of them has it; else as `publish`, of a message that was not taken.
+  [[nodiscard("check the Result or call .value()")]] Result<std::vector<Receipt>> publish_all(
+      MessageBatch& batch, const BatchPublishOptions& options = {}) {
+    if (Result<> ready = prepare(batch); !ready) return refused(batch, ready.error());
+    const auto endings = detail::submit_all_and_wait(submitter_, batch, submit_options(options));
+    for (std::size_t i = 0; i < endings.size(); ++i) {
+      published(batch[i].topic, batch[i].message.view(), endings[i]);
+    }
+    return detail::one_ending(endings);
+  }
+
+  /// Publishes the messages of a batch as one: readers see all of them or none. Compiles where the backend's
+  /// capabilities say atomic_publish.
+  /// Delivery: as `publish`, of all or none; outcome_unknown is about all as well. Order: as in the batch.
+  /// Blocks: until the ending, at most `options.timeout`.
+  /// Errors: as `publish`, and too_large where the batch is more than the backend takes at once.
+  template <std::same_as<MessageBatch> Messages>
+  [[nodiscard("check the Result or call .value()")]] Result<std::vector<Receipt>> publish_atomic(
+      Messages& batch, const BatchPublishOptions& options = {}) {
+    constexpr bool can = capabilities.atomic_publish;
+    static_assert(can,
+                  "omnibus: this backend cannot publish several messages as one. Write publish_all, or "
+                  "choose a backend whose capabilities say atomic_publish");
+    if constexpr (can) {
+      if (Result<> ready = prepare(batch); !ready) return refused(batch, ready.error());
+      if (batch.empty()) return std::vector<Receipt>{};
+      auto result = detail::submit_atomic_and_wait(submitter_, batch, submit_options(options));
+      if (!result) return refused(batch, result.error());
+      for (std::size_t i = 0; i < batch.size(); ++i) {
+        published(batch[i].topic, batch[i].message.view(), (*result)[i]);
+      }
+      return result;
+    } else {
+      return std::vector<Receipt>{};
+    }
+  }
+
   /// Blocks until everything published before has its ending. Errors: timed_out.
   [[nodiscard("check the Result or call .value()")]] Result<> flush(
       Duration timeout = std::chrono::seconds{30}) {
@@ -294,11 +340,22 @@ class EventBus {
     return check_message(encoded.message, options_.limits);
   }
 
+  Result<> prepare(MessageBatch& batch) {
+    batch.stamp(ids_, backend_.clock().wall());
+    return detail::check_batch(batch, options_.limits);
+  }
+  /// One error for all of a batch.
+  Error refused(const MessageBatch& batch, const Error& why) {
+    for (const MessageBatch::Each& each : batch) published(each.topic, each.message.view(), why);
+    return why;
+  }
+
   void published(std::string_view topic, const MessageView& message, const Result<Receipt>& result) {
     if constexpr (detail::observes_publishes<Observer>) observer_.published(topic, message, result);
   }
 
-  Submit submit_options(const PublishOptions& options) const noexcept {
+  template <class Options>
+  Submit submit_options(const Options& options) const noexcept {
     return {options.timeout > Duration::zero() ? options.timeout : options_.publish_timeout,
             options.wait_for_room};
   }

@@ -56,6 +56,12 @@ struct PublishOptions {
   Sequence sequence = {};     ///< where the message stands in its key's numbering
 };
 
+/// How to publish the messages of a MessageBatch.
+struct BatchPublishOptions {
+  Duration timeout = {};      ///< until the endings of all are known; zero: the bus's publish_timeout
+  bool wait_for_room = true;  ///< false: a full window fails at once with window_full
+};
+
 /// Tags for `SubscribeOptions::order`; see Order.
 inline constexpr struct StrictOrder {
 } strict;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include <omnibus/backend.hpp>
 #include <omnibus/clock.hpp>
@@ -32,25 +33,41 @@ class Submitter {
   void submit(std::string_view topic, std::span<Outgoing> messages, const Submit& how) {
     if (!numbering_) return backend_.submit(topic, messages, how);
     std::unique_lock lock{mutex_, std::defer_lock};
-    // Who has it for so long waits for room, and there is none for us either.
-    constexpr std::chrono::milliseconds patience{5};
-    if (how.wait_for_room) {
-      lock.lock();
-    } else if (!lock.try_lock_for(patience)) {
-      for (Outgoing& each : messages) {
-        each.done(Error::make(Errc::window_full, "publish", "others wait for room already"));
-      }
+    if (!take_turn(lock, how)) {
+      for (Outgoing& each : messages) each.done(others_wait());
       return;
     }
     for (Outgoing& each : messages) {
-      MessageView& message = each.message;
-      if (message.sequence.epoch != 0 || message.key.empty() || each.delay > Duration::zero()) continue;
-      message.sequence = numbering_->next(topic, message.key);
+      if (each.delay <= Duration::zero()) number(topic, each.message);
     }
     backend_.submit(topic, messages, how);
   }
 
+  /// As the backend's own, likewise.
+  void submit_atomic(std::span<Addressed> messages, const Submit& how, AtomicDone done) {
+    if (!numbering_) return backend_.submit_atomic(messages, how, std::move(done));
+    std::unique_lock lock{mutex_, std::defer_lock};
+    if (!take_turn(lock, how)) return done(others_wait());
+    for (Addressed& each : messages) number(each.topic, each.message);
+    backend_.submit_atomic(messages, how, std::move(done));
+  }
+
  private:
+  bool take_turn(std::unique_lock<std::recursive_timed_mutex>& lock, const Submit& how) {
+    // Who has it for so long waits for room, and there is none for us either.
+    constexpr std::chrono::milliseconds patience{5};
+    if (!how.wait_for_room) return lock.try_lock_for(patience);
+    lock.lock();
+    return true;
+  }
+  static Error others_wait() {
+    return Error::make(Errc::window_full, "publish", "others wait for room already");
+  }
+  void number(std::string_view topic, MessageView& message) {
+    if (message.sequence.epoch != 0 || message.key.empty()) return;
+    message.sequence = numbering_->next(topic, message.key);
+  }
+
   static std::uint64_t epoch_at(Time now) noexcept {
     const auto since = std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch());
     return static_cast<std::uint64_t>(larger<std::int64_t>(since.count(), 1));

@@ -11,6 +11,7 @@
 #include "publish.hpp"
 #include "replay.hpp"
 #include "sequence.hpp"
+#include "together.hpp"
 
 namespace conformance {
 
@@ -28,6 +29,7 @@ Suite<F> make_suite() {
   add_idempotency_cases(suite);
   add_sequence_cases(suite);
   add_flow_cases(suite);
+  add_together_cases(suite);
   return suite;
 }
 

@@ -129,6 +129,8 @@ const std::map<Fault, std::vector<std::string_view>> must_be_found_by{
     {Fault::never_registered,
      {"health is good when the consumer is registered and bad after close"}},
     {Fault::always_registered, {"health is bad when the consumer is gone"}},
+    {Fault::tear_batches, {"atomic batches of several threads are never torn"}},
+    {Fault::keep_half_a_batch, {"of an atomic batch that fails nothing stands, or all of it"}},
 };
 
 const Suite<MemoryFixture>& suite() {

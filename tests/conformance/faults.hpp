@@ -53,6 +53,8 @@ enum class Fault {
   look_and_take,           ///< who only looks is a member like any other
   never_registered,        ///< does not say when it is registered
   always_registered,       ///< does not say when it is not
+  tear_batches,            ///< what is to be published as one is published one by one
+  keep_half_a_batch,       ///< of what is refused as one, the first half stands
 };
 
 constexpr std::string_view to_string(Fault fault) noexcept {
@@ -84,10 +86,12 @@ constexpr std::string_view to_string(Fault fault) noexcept {
                                         "ignore_start",
                                         "look_and_take",
                                         "never_registered",
-                                        "always_registered"};
+                                        "always_registered",
+                                        "tear_batches",
+                                        "keep_half_a_batch"};
   return names[static_cast<std::size_t>(fault)];
 }
-inline constexpr auto all_faults = static_cast<std::size_t>(Fault::always_registered) + 1;
+inline constexpr auto all_faults = static_cast<std::size_t>(Fault::keep_half_a_batch) + 1;
 
 /// Endings of publishes that come too late. Shared objects are safe.
 class LateEndings {

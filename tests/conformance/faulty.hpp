@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -262,6 +263,36 @@ class Faulty {
 
   void submit(std::string_view topic, std::span<ob::Outgoing> messages, const ob::Submit& how) {
     for (ob::Outgoing& each : messages) submit_one(topic, each, how);
+  }
+
+  void submit_atomic(std::span<const ob::Addressed> messages, const ob::Submit& how, ob::AtomicDone done)
+    requires ob::AtomicPublisher<B>
+  {
+    const auto alone = [&](const ob::Addressed& each) {
+      ob::Outgoing silent{each.message, {}, [](ob::Result<ob::Receipt>) {}};
+      inner_.submit(each.topic, {&silent, 1}, how);
+    };
+    ob::Errc code{};
+    bool store = false;
+    bool answered = false;
+    for (const ob::Addressed& each : messages) {
+      if (!answered) answered = sabotage_->answer_for(each.topic, code, store);
+    }
+    if (answered) {
+      if (store) inner_.submit_atomic(messages, how, [](auto) {});
+      if (!store && sabotage_->fault == Fault::keep_half_a_batch) {
+        for (const ob::Addressed& each : messages.first(messages.size() / 2)) alone(each);
+      }
+      return done(ob::Error::make(code, "publish", "the fixture says so"));
+    }
+    if (sabotage_->fault == Fault::tear_batches) {
+      for (const ob::Addressed& each : messages) {
+        alone(each);
+        std::this_thread::yield();
+      }
+      return done(std::vector<ob::Receipt>(messages.size()));
+    }
+    inner_.submit_atomic(messages, how, std::move(done));
   }
 
   ob::Result<> flush(ob::Instant until) {

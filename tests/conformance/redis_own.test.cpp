@@ -197,6 +197,109 @@ TEST_CASE("refusals of the server are told apart") {
   CHECK(denied.error().message().find("canary") == std::string::npos);
 }
 
+TEST_CASE("an atomic batch that the server refuses in any way leaves nothing") {
+  Setup setup;
+  RedisStreams::Config config = setup.config();
+  config.shards = 1;
+  ob::EventBus<RedisStreams> bus{config};
+  const std::string other = setup.f.topic();
+  const std::string stream_of_other = "{" + other + "}:0";
+  const auto publish = [&](std::size_t more = 0) -> std::string {
+    ob::MessageBatch batch;
+    batch.add(setup.topic, "first").value();
+    batch.add(other, "second").value();
+    for (std::size_t i = 0; i < more; ++i) batch.add(setup.topic, std::string(1000, 'x')).value();
+    const auto result = bus.publish_atomic(batch);
+    if (result) return "ok";
+    return std::string{to_string(result.error().code)} + (result.error().retryable ? ", retryable" : "");
+  };
+  const auto lengths = [&] { return setup.raw({"XLEN", setup.stream()}) + " " + setup.raw({"XLEN", stream_of_other}); };
+  REQUIRE(publish() == "ok");
+
+  setup.raw({"DEL", stream_of_other});
+  setup.raw({"SET", stream_of_other, "no stream"});
+  CHECK(publish() == "topology_mismatch");
+  CHECK(setup.raw({"XLEN", setup.stream()}) == "1");
+
+  // What nobody can know before: no id is left for the second message.
+  setup.raw({"DEL", stream_of_other});
+  setup.raw({"XADD", stream_of_other, "18446744073709551615-18446744073709551615", "a", "b"});
+  CHECK(publish() == "rejected");
+  CHECK(lengths() == "1 1");
+
+  setup.raw({"DEL", stream_of_other});
+  setup.raw({"CONFIG", "SET", "maxmemory", "1"});
+  const std::string full = publish();
+  setup.raw({"CONFIG", "SET", "maxmemory", "0"});
+  CHECK(full == "rejected, retryable");
+  CHECK(lengths() == "1 0");
+
+  CHECK(publish(8191) == "too_large");  // than the publish window
+  CHECK(publish(8190) == "ok");
+  CHECK(lengths() == "8192 1");
+}
+
+TEST_CASE("an atomic batch waits until it knows the shards of all its topics, and is refused where they are others") {
+  Setup setup;
+  const std::string other = setup.f.topic();
+  {
+    ob::EventBus<RedisStreams> bus{setup.config()};
+    REQUIRE(bus.publish(other, "x"));
+  }
+  RedisStreams::Config config = setup.config();
+  config.shards = 8;
+  ob::EventBus<RedisStreams> bus{config};
+  ob::MessageBatch batch;
+  batch.add(setup.topic, "first", {.key = "k"}).value();
+  batch.add(other, "second", {.key = "k"}).value();
+  for (int i = 0; i < 2; ++i) {
+    const auto result = bus.publish_atomic(batch);
+    REQUIRE_FALSE(result);
+    CHECK(result.error().code == ob::Errc::topology_mismatch);
+  }
+  CHECK(setup.raw({"KEYS", "{" + setup.topic + "}:[0-9]"}).empty());
+  REQUIRE(bus.publish(setup.topic, "x"));  // the others go on
+}
+
+TEST_CASE("an atomic batch counts when enough replicas have it") {
+  Setup setup;
+  RedisStreams::Config config = setup.config();
+  config.replicas = 1;  // there is none
+  config.replica_timeout = 10ms;
+  ob::EventBus<RedisStreams> bus{config};
+  ob::MessageBatch batch;
+  batch.add(setup.topic, "first").value();
+  batch.add(setup.topic, "second").value();
+  const auto result = bus.publish_atomic(batch);
+  REQUIRE_FALSE(result);
+  CHECK(result.error().code == ob::Errc::outcome_unknown);
+}
+
+TEST_CASE("an atomic batch is sent again when its connection is killed, whole and in its order") {
+  Setup setup;
+  RedisStreams::Config config = setup.config();
+  config.shards = 1;
+  ob::EventBus<RedisStreams> bus{config};
+  constexpr std::size_t batches = 300;
+  for (std::size_t i = 0; i < batches; ++i) {
+    ob::MessageBatch batch;
+    for (int k = 0; k < 3; ++k) batch.add(setup.topic, std::to_string(i), {.key = "k"}).value();
+    if (i % 20 == 10) setup.raw({"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"});
+    const auto result = bus.publish_atomic(batch);
+    INFO((result ? "" : result.error().message()));
+    REQUIRE(result);
+  }
+  Inbox inbox;
+  const auto subscription = bus.subscribe(setup.topic, inbox.handler());
+  inbox.wait_for(setup.f, batches * 3);
+  drained(setup.f, subscription);
+  const auto got = inbox.payloads();
+  REQUIRE(got.size() % 3 == 0);  // a batch may be there twice, as a whole
+  for (std::size_t i = 0; i < got.size(); i += 3) {
+    CHECK((got[i] == got[i + 1] && got[i] == got[i + 2]));
+  }
+}
+
 TEST_CASE("health says what the server's word is worth, and WAIT asks for more") {
   Setup setup;
   setup.raw({"CONFIG", "SET", "appendonly", "no"});

@@ -88,6 +88,7 @@ enum Need : unsigned {
   small = 1u << 10,   ///< the fixture has a broker with a small window
   retains = 1u << 11,    ///< every new group gets what was published before it
   untouched = 1u << 12,  ///< what was not begun does not count as an attempt
+  atomic = 1u << 13,
 };
 
 /// What a fixture and its backend offer, as a set of Needs.
@@ -103,6 +104,7 @@ consteval unsigned offers() {
   if (can.replay_by_time) offered |= Need::times;
   if (can.counts_attempts) offered |= Need::attempts;
   if (can.retains) offered |= Need::retains;
+  if (can.atomic_publish) offered |= Need::atomic;
   if (can.counts_attempts && !requires { F::counts_deliveries; }) offered |= Need::untouched;
   if (requires(F & f, Bus<F> & bus) { f.crash(bus); }) offered |= Need::crash;
   if (requires(F & f) { f.answer(std::string{}, ob::Errc::rejected, 1); }) offered |= Need::answers;
@@ -125,7 +127,7 @@ inline std::string names_of(unsigned needs) {
   constexpr std::string_view names[] = {"keeps",  "groups",    "redelivers", "order",
                                         "delays", "positions", "times",      "attempts",
                                         "crash",  "answers",   "small",      "retains",
-                                        "untouched"};
+                                        "untouched", "atomic"};
   std::string text;
   for (std::size_t i = 0; i < std::size(names); ++i) {
     if ((needs >> i & 1u) != 0) text.append(text.empty() ? "" : ", ").append(names[i]);

@@ -41,6 +41,7 @@ const std::vector<Row> rows{
     {"start at a position", &omnibus::Capabilities::replay_by_position},
     {"start at a time", &omnibus::Capabilities::replay_by_time},
     {"attempts are counted across redeliveries", &omnibus::Capabilities::counts_attempts},
+    {"several messages, for several topics, as one", &omnibus::Capabilities::atomic_publish},
 };
 
 std::string table() {

@@ -317,6 +317,32 @@ struct HandledObserver {
 
 }  // namespace
 
+TEST_CASE("an observer is told of each message of a batch") {
+  FullObserver observer;
+  EventBus<Memory, FullObserver> bus{{.group = "g"}, observer};
+  MessageBatch batch;
+  batch.add("orders", "one").value();
+  batch.add("invoices", "two").value();
+  const auto counts = [&observer] {
+    auto calls = observer.calls.get();
+    return std::to_string(calls["published"]) + ", not " + std::to_string(calls["not published"]);
+  };
+  CHECK(bus.publish_all(batch));
+  CHECK(counts() == "2, not 0");
+  CHECK(bus.publish_atomic(batch));
+  CHECK(counts() == "4, not 0");
+  batch.add("orders", std::string(2 << 20, 'x')).value();
+  CHECK_FALSE(bus.publish_all(batch));
+  CHECK(counts() == "4, not 3");
+  CHECK_FALSE(bus.publish_atomic(batch));
+  CHECK(counts() == "4, not 6");
+  CHECK(bus.close(1s));
+  MessageBatch late;
+  late.add("orders", "one").value();
+  CHECK_FALSE(bus.publish_atomic(late));
+  CHECK(counts() == "4, not 7");
+}
+
 TEST_CASE("an observer is told of everything it has a hook for") {
   FullObserver observer;
   EventBus<Memory, FullObserver> bus{{.group = "g"}, observer};

@@ -28,6 +28,15 @@ struct Notes {
   }
 };
 
+/// Likewise, of several messages at once, with the same ending for each of them.
+struct AtomicNotes : Notes {
+  Result<std::vector<Receipt>> ending = std::vector<Receipt>{};
+  void submit_atomic(std::span<const Addressed> messages, const Submit&, AtomicDone done) {
+    for (const Addressed& each : messages) got.push_back(each.message.sequence);
+    done(ending);
+  }
+};
+
 struct Publish {
   std::string key;
   Duration delay{};
@@ -115,4 +124,30 @@ TEST_CASE("who does not wait for room does not wait for others who do") {
   REQUIRE_FALSE(ending);
   CHECK(ending.error().code == Errc::window_full);
   CHECK(notes.got.size() == 1);
+}
+
+TEST_CASE("what is published as one is numbered like the rest, also when it fails") {
+  AtomicNotes notes;
+  notes.time.advance(1us);
+  const auto publish_two = [&](detail::Submitter<AtomicNotes>& submitter) {
+    std::vector<Addressed> messages{{"t", {}}, {"u", {}}};
+    for (Addressed& each : messages) each.message.key = "k";
+    std::string ending = "none";
+    submitter.submit_atomic(messages, {1s}, [&](const Result<std::vector<Receipt>>& result) {
+      ending = result ? "ok" : to_string(result.error().code);
+    });
+    return ending;
+  };
+  detail::Submitter<AtomicNotes> plain{notes, 0};
+  CHECK(publish_two(plain) == "ok");
+  CHECK(notes.got == std::vector<Sequence>{{}, {}});
+  notes.got.clear();
+  detail::Submitter<AtomicNotes> submitter{notes, 10};
+  CHECK(publish_two(submitter) == "ok");
+  notes.ending = Error::make(Errc::rejected, "publish");
+  CHECK(publish_two(submitter) == "rejected");  // its numbers are missing, as those of a single message are
+  CHECK(publish_two(submitter) == "rejected");
+  REQUIRE(notes.got.size() == 6);
+  CHECK(notes.got[0].epoch > 0);
+  for (std::size_t i = 0; i < 6; ++i) CHECK(notes.got[i].number == i / 2);
 }

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <omnibus/backend.hpp>
 #include <omnibus/backends/memory/broker.hpp>
@@ -48,7 +49,8 @@ class Memory {
                                              .delays = true,
                                              .replay_by_position = true,
                                              .replay_by_time = true,
-                                             .counts_attempts = true};
+                                             .counts_attempts = true,
+                                             .atomic_publish = true};
 
   explicit Memory(Config config) : broker_{open(config)} {}
 
@@ -57,6 +59,13 @@ class Memory {
     for (Outgoing& each : messages) {
       each.done(Error::make(Errc::closed, "publish", "the bus is closed"));
     }
+  }
+  /// A topic takes up to an eighth of log_bytes at once.
+  void submit_atomic(std::span<const Addressed> messages, const Submit& how, AtomicDone done) {
+    if (closed_.load()) return done(Error::make(Errc::closed, "publish", "the bus is closed"));
+    std::vector<memory::Topic*> topics;
+    for (const Addressed& each : messages) topics.push_back(&find(each.topic));
+    done(memory::Topic::store_as_one(topics, messages, how));
   }
   Result<> flush(Instant) { return {}; }
   Consumer consume(const SubscriptionSpec& spec) { return Consumer{broker_, spec}; }

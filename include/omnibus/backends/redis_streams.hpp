@@ -79,7 +79,8 @@ class RedisStreams {
                                              .delays = true,
                                              .replay_by_position = true,
                                              .replay_by_time = true,
-                                             .counts_attempts = true};
+                                             .counts_attempts = true,
+                                             .atomic_publish = true};
 
   explicit RedisStreams(Config config)
       : config_{checked(std::move(config))},
@@ -92,6 +93,14 @@ class RedisStreams {
 
   void submit(std::string_view topic, std::span<Outgoing> messages, const Submit& how) {
     for (Outgoing& each : messages) submit_one(topic, each, how);
+  }
+  /// One script on the server, of up to a publish window. On a node of a cluster all of it needs one hash
+  /// slot, which the streams of one topic have; else it is refused as unsupported.
+  void submit_atomic(std::span<const Addressed> messages, const Submit& how, AtomicDone done) {
+    publisher_.submit_atomic(
+        messages, [this](std::string_view topic) { return redis::Route{keys_of(topic)}; },
+        [this](std::string_view topic, const MessageView& message) { return shard_of(topic, message); },
+        config_.shard_bound, how, std::move(done));
   }
   Result<> flush(Instant until) { return publisher_.flush(until); }
 
@@ -158,13 +167,16 @@ class RedisStreams {
     return group;
   }
 
+  std::int32_t shard_of(std::string_view topic, const MessageView& message) const noexcept {
+    return existing(topic) != nullptr ? 0 : redis::shard_of(message, config_.shards);
+  }
+
   void submit_one(std::string_view topic, Outgoing& outgoing, const Submit& how) {
     if (outgoing.delay > redis::longest_delay) {
       return outgoing.done(Error::make(Errc::invalid_argument, "publish",
                                        "on Redis a delay is at most a hundred years"));
     }
-    const std::int32_t shard =
-        existing(topic) != nullptr ? 0 : redis::shard_of(outgoing.message, config_.shards);
+    const std::int32_t shard = shard_of(topic, outgoing.message);
     publisher_.submit(
         topic, [&] { return redis::Route{keys_of(topic)}; }, shard,
         [&](std::string& out, const redis::Route& route) {

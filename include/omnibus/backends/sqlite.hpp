@@ -72,6 +72,7 @@ class Sqlite {
                                              .replay_by_position = true,
                                              .replay_by_time = true,
                                              .counts_attempts = true,
+                                             .atomic_publish = true,
                                              .quiet = std::chrono::milliseconds{200}};
 
   explicit Sqlite(Config config)
@@ -81,6 +82,10 @@ class Sqlite {
 
   void submit(std::string_view topic, std::span<Outgoing> messages, const Submit& how) {
     publisher_->submit(topic, messages, how);
+  }
+  /// One transaction of the file, of up to a publish window.
+  void submit_atomic(std::span<const Addressed> messages, const Submit& how, AtomicDone done) {
+    publisher_->submit_atomic(messages, how, std::move(done));
   }
   Result<> flush(Instant until) { return publisher_->flush(until); }
 

@@ -149,3 +149,23 @@ TEST_CASE("a completion may publish") {
   memory.submit("orders", {&outgoing, 1}, {10s, true});
   CHECK(inner);
 }
+
+TEST_CASE("a batch of memory that is larger than its log takes is refused, and nothing of it stands") {
+  Memory memory{{.log_bytes = 64 * 1024}};
+  const auto publish_atomic = [&](std::size_t size) {
+    const Message small = message_of("1", "k");
+    const Message large = message_of("2", "k", std::string(size, 'x'));
+    const std::vector<Addressed> messages{{"small", small.view()}, {"large", large.view()}};
+    std::string ending = "none";
+    memory.submit_atomic(messages, {10s, true}, [&](const Result<std::vector<Receipt>>& result) {
+      ending = result ? "ok " + std::to_string(result->front().position.major)
+                      : std::string{to_string(result.error().code)};
+    });
+    return ending;
+  };
+  CHECK(publish_atomic(5000) == "ok 0");
+  CHECK(publish_atomic(10'000) == "too_large");
+  CHECK(publish_atomic(5000) == "ok 1");
+  CHECK(memory.close(Instant::max()));
+  CHECK(publish_atomic(5000) == "closed");
+}

@@ -107,6 +107,39 @@ class Topic {
     }
   }
 
+  /// Stores messages, each in its topic, all of them or none: with the locks of all those topics. Blocks
+  /// while a log is full of what some group still needs, at most until the deadline.
+  static Result<std::vector<Receipt>> store_as_one(std::span<Topic* const> to,
+                                                   std::span<const Addressed> messages,
+                                                   const Submit& how) {
+    std::map<Topic*, Part> parts;  // in one order for everybody, since one lock is taken after the other
+    for (std::size_t i = 0; i < messages.size(); ++i) parts[to[i]].size += Log::size_of(messages[i].message);
+    for (const auto& [topic, part] : parts) {
+      if (part.size > topic->log_.largest_batch()) return too_large();
+    }
+    for (const auto& [topic, part] : parts) topic->waiting_.fetch_add(1);
+    const Instant deadline = after(std::chrono::steady_clock::now(), how.timeout);
+    std::vector<Receipt> receipts;
+    bool stored = false;
+    bool in_time = true;
+    while (!stored && in_time) {
+      for (auto& [topic, part] : parts) part.lock = std::unique_lock{topic->mutex_};
+      Topic* full = place_all(parts, to, messages, receipts);
+      stored = full == nullptr;
+      std::unique_lock<std::mutex> lock;
+      if (!stored) lock = std::move(parts[full].lock);
+      for (auto& [topic, part] : parts) part.lock = {};
+      if (stored) break;
+      in_time = how.wait_for_room && full->space_.wait_until(lock, deadline) == std::cv_status::no_timeout;
+    }
+    for (const auto& [topic, part] : parts) topic->waiting_.fetch_sub(1);
+    if (!stored) return log_is_full();
+    for (const auto& [topic, part] : parts) {
+      if (topic->asleep_.load(std::memory_order_seq_cst) > 0) topic->ring_all();
+    }
+    return receipts;
+  }
+
   /// Moves delayed messages whose time has come into the log. Returns when the next one is due.
   Instant move_due() {
     if (next_due_.load() > clock_.now().time_since_epoch().count()) {
@@ -185,6 +218,30 @@ class Topic {
   }
 
  private:
+  /// What one topic has of messages that are stored as one.
+  struct Part {
+    std::size_t size = 0;
+    std::unique_lock<std::mutex> lock;
+    Log::Mark mark;
+  };
+
+  /// With the locks held. Returns a topic whose log is full; nullptr when everything is stored.
+  static Topic* place_all(std::map<Topic*, Part>& parts, std::span<Topic* const> to,
+                          std::span<const Addressed> messages, std::vector<Receipt>& receipts) {
+    receipts.clear();
+    for (auto& [topic, part] : parts) part.mark = topic->log_.mark();
+    for (std::size_t i = 0; i < messages.size(); ++i) {
+      const Record* record = to[i]->log_.place(messages[i].message, to[i]->needed());
+      if (record == nullptr) {
+        for (const auto& [topic, part] : parts) topic->log_.undo(part.mark);
+        return to[i];
+      }
+      receipts.push_back(to[i]->receipt_of(*record));
+    }
+    for (const auto& [topic, part] : parts) topic->log_.publish();
+    return nullptr;
+  }
+
   Result<Receipt> store(const MessageView& message, const Submit& how,
                         std::optional<std::chrono::steady_clock::time_point>& deadline) {
     std::unique_lock lock{mutex_};
@@ -198,13 +255,12 @@ class Topic {
       });
       waiting_.fetch_sub(1);
     }
-    if (record == nullptr) {
-      return Error::make(Errc::window_full, "publish",
-                         "the topic's log is full of messages that a group has not finished");
-    }
-    return Receipt{static_cast<std::int32_t>(record->key_hash %
-                                             static_cast<std::uint64_t>(limits_.partitions)),
-                   {record->position, 0}};
+    if (record == nullptr) return log_is_full();
+    return receipt_of(*record);
+  }
+  Receipt receipt_of(const Record& record) const noexcept {
+    const auto partitions = static_cast<std::uint64_t>(limits_.partitions);
+    return {static_cast<std::int32_t>(record.key_hash % partitions), {record.position, 0}};
   }
 
   Result<Receipt> store_delayed(const Outgoing& outgoing) {
@@ -220,6 +276,11 @@ class Topic {
 
   static Error too_large() {
     return Error::make(Errc::too_large, "publish", "the message is too large for log_bytes");
+  }
+
+  static Error log_is_full() {
+    return Error::make(Errc::window_full, "publish",
+                       "the topic's log is full of messages that a group has not finished");
   }
 
   std::uint64_t needed() const noexcept {

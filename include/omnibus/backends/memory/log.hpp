@@ -29,10 +29,16 @@ struct Record {
   std::atomic<const Record*> next{nullptr};  ///< set once a record follows
 };
 
-/// Thread safety: `append`, `trim`, `find` and `find_time` under the topic's lock; `end` and walking
+/// Thread safety: what writes, `find` and `find_time` under the topic's lock; `end` and walking
 /// from a record that is still kept, from any thread.
 class Log {
  public:
+  /// Where a log ended, for `undo`.
+  struct Mark {
+    Record* last = nullptr;
+    std::size_t used = 0;
+  };
+
   explicit Log(std::size_t max_bytes) : max_bytes_{max_bytes} {}
 
   /// Bytes that a message takes in the log.
@@ -45,6 +51,13 @@ class Log {
   /// Copies a message behind the others. Returns nullptr when there is no room, not even after
   /// dropping what lies wholly below `needed`, the lowest position that someone may still read.
   const Record* append(const MessageView& message, std::uint64_t needed) {
+    const Record* record = place(message, needed);
+    if (record != nullptr) publish();
+    return record;
+  }
+
+  /// The same, but nobody reads it before `publish`.
+  const Record* place(const MessageView& message, std::uint64_t needed) {
     const std::size_t size = size_of(message);
     if (segments_.empty() || segments_.back().room() < size) {
       if (!add_segment(size, needed)) return nullptr;
@@ -67,14 +80,26 @@ class Log {
                        copy(message.payload),
                        message.time,
                        message.sequence};
-    record->position = end_.load(std::memory_order_relaxed);
+    record->position = next_++;
     record->key_hash = detail::hash64(message.key.empty() ? message.id : message.key);
     if (segment.first == nullptr) segment.first = record;
     if (last_ != nullptr) last_->next.store(record, std::memory_order_relaxed);
     last_ = record;
-    end_.store(record->position + 1, std::memory_order_seq_cst);
     return record;
   }
+  /// Everything that was placed is readable, all of it at once.
+  void publish() noexcept { end_.store(next_, std::memory_order_seq_cst); }
+  /// Takes back what was placed since `publish`.
+  void undo(const Mark& mark) noexcept {
+    while (!segments_.empty() && segments_.back().first->position >= end()) {
+      bytes_ -= segments_.back().capacity;
+      segments_.pop_back();
+    }
+    if (!segments_.empty()) segments_.back().used = mark.used;
+    last_ = mark.last;
+    next_ = end();
+  }
+  Mark mark() const noexcept { return {last_, segments_.empty() ? 0 : segments_.back().used}; }
 
   /// The position that the next message will have. Everything below is readable.
   std::uint64_t end() const noexcept { return end_.load(std::memory_order_seq_cst); }
@@ -108,6 +133,9 @@ class Log {
   /// The largest record that fits at any time: beside it the segment with the newest record stays,
   /// which may be as large.
   std::size_t largest() const noexcept { return max_bytes_ / 2; }
+  /// As much may be placed before `publish`: what it takes, with the room that is left between records, is no
+  /// more than the largest record.
+  std::size_t largest_batch() const noexcept { return max_bytes_ / 8; }
 
  private:
   static constexpr std::size_t segment_bytes = 256 * 1024;
@@ -127,6 +155,8 @@ class Log {
   bool add_segment(std::size_t size, std::uint64_t needed) {
     // At least four segments fit, so that old ones can go while new ones are written.
     const std::size_t capacity = detail::larger(size, usual_segment());
+    // The newest record that is readable stays, and with it what is placed behind it.
+    needed = detail::smaller(needed, end() > 0 ? end() - 1 : 0);
     Segment fresh;
     while (bytes_ + capacity > max_bytes_) {
       // The front may go when the first record behind it is not above what is needed.
@@ -148,6 +178,7 @@ class Log {
   std::deque<Segment> segments_;
   std::size_t bytes_ = 0;
   Record* last_ = nullptr;
+  std::uint64_t next_ = 0;  // the position of the next record
   std::atomic<std::uint64_t> end_{0};
 };
 

@@ -47,7 +47,7 @@ inline Error server_error(std::string_view reply, std::string operation) {
       {"READONLY", Errc::rejected, true, "the server is a replica now"},
       {"MOVED", Errc::unsupported, false, "name the node that holds the keys: clusters are not followed"},
       {"ASK", Errc::unsupported, false, "name the node that holds the keys: clusters are not followed"},
-      {"CROSSSLOT", Errc::unsupported, false, ""},
+      {"CROSSSLOT", Errc::unsupported, false, "on a cluster, these names have different hash slots"},
       {"WRONGTYPE", Errc::topology_mismatch, false, "the key holds something else than a stream"},
       {"NOGROUP", Errc::not_found, true, "the stream or its group was deleted"},
       {"NOPERM", Errc::access_denied, false, ""},

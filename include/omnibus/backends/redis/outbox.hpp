@@ -5,12 +5,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <omnibus/backend.hpp>
 #include <omnibus/backends/redis/routes.hpp>
+#include <omnibus/backends/redis/several.hpp>
 #include <omnibus/detail/slots.hpp>
 #include <omnibus/error.hpp>
 
@@ -32,6 +35,17 @@ class Outbox {
     bool doubtful = false;      ///< it was written on a connection that was lost before the reply
     bool accepted = false;      ///< the server has it; what replicas have is not known yet
     Position position{};        ///< then
+    std::shared_ptr<Several> several;  ///< where the command is of several messages
+
+    std::span<Route* const> routes() const noexcept {
+      return several ? several->routes() : std::span<Route* const>{&route, 1};
+    }
+    bool goes_to(const Route& to) const noexcept {
+      for (const Route* each : routes()) {
+        if (each == &to) return true;
+      }
+      return false;
+    }
   };
 
   Outbox(std::size_t window, std::size_t window_bytes)
@@ -40,7 +54,7 @@ class Outbox {
   // ── the side that adds ─────────────────────────────────────────────────────────────────────────
 
   bool has_room() const noexcept { return slots_.has_room(); }
-  /// The item to fill, when there is room: `command`, `route`, `shard` and `delay`.
+  /// The item to fill, when there is room: `command`, `route`, `shard` and `delay`, or `command` and `several`.
   Item& next_free() noexcept { return item(slots_.tail()); }
   /// The item is filled.
   void push(PublishDone done, Instant deadline) {
@@ -205,6 +219,7 @@ class Outbox {
     Item& each = item(number);
     each.accepted = false;
     if (each.command.capacity() > 64 * 1024) std::string{}.swap(each.command);
+    each.several.reset();
     slots_.returned(number);
   }
   void advance() noexcept { slots_.advance(); }

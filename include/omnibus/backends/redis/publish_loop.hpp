@@ -12,13 +12,13 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include <omnibus/backends/redis/connection.hpp>
 #include <omnibus/backends/redis/delays.hpp>
 #include <omnibus/backends/redis/outbox.hpp>
 #include <omnibus/backends/redis/routes.hpp>
 #include <omnibus/backends/redis/stream_id.hpp>
+#include <omnibus/backends/redis/wait_for.hpp>
 #include <omnibus/detail/pace.hpp>
 #include <omnibus/detail/smaller.hpp>
 #include <omnibus/detail/thread.hpp>
@@ -29,14 +29,6 @@
 // at once, and hears what became of them.
 
 namespace omnibus::redis {
-
-/// When a message counts as taken.
-struct WaitFor {
-  std::size_t replicas = 0;  ///< that have it; 0: the server alone
-  Duration timeout = std::chrono::seconds{1};
-  bool once = false;   ///< by PUBLISH: nothing is written twice, and the reply says how many hear it
-  bool heard = false;  ///< then: when somebody hears it
-};
 
 /// Thread safety: public members from any thread. Lifetime: outbox and routes must outlive it.
 class PublishLoop final : private Replies {
@@ -126,6 +118,7 @@ class PublishLoop final : private Replies {
     if (!*outcome) return failed(outcome->error());
     connection_ = std::move(*outcome).value();
     awaited_.clear();
+    ids_come_ = false;
     outbox_.restart();
     pace_.restart();
     routes_.for_all([](Route& route) { route.state = Route::State::unknown; });
@@ -171,8 +164,9 @@ class PublishLoop final : private Replies {
   }
 
   void part(const Part& part) noexcept override {
-    if (awaited_.empty() || part.depth > 0) return;
+    if (awaited_.empty()) return;
     Awaited& awaited = awaited_.front();
+    if (part.depth > 0 && !ids_come_) return;
     switch (awaited.kind) {
       case Kind::messages: return answered(part);
       case Kind::replicas: return outbox_.settle_accepted(awaited.number, replicated(part));
@@ -189,16 +183,20 @@ class PublishLoop final : private Replies {
   void complete() noexcept override {
     if (awaited_.empty()) return;
     Awaited& awaited = awaited_.front();
+    if (std::exchange(ids_come_, false)) several_answered();
     if (awaited.kind != Kind::messages || --awaited.number == 0) awaited_.pop_front();
   }
 
   void answered(const Part& part) {
     Outbox::Item& item = outbox_.awaiting();
     Position position{};
+    if (item.several && (ids_come_ || part.kind == Part::Kind::array)) {
+      ids_come_ = true;
+      return item.several->note(part);
+    }
     if (part.kind == Part::Kind::integer && wait_for_.once) {
       if (part.number > 0 || !wait_for_.heard) return outbox_.answered(Receipt{});
-      return outbox_.answered(
-          Error::make(Errc::unroutable, "publish", "nobody listens to the channel"));
+      return outbox_.answered(Error::make(Errc::unroutable, "publish", "nobody listens to the channel"));
     }
     if (part.kind == Part::Kind::text && parse_id(part.text, position)) {
       if (wait_for_.replicas > 0) return outbox_.accepted(position);
@@ -221,6 +219,13 @@ class PublishLoop final : private Replies {
       (void)connection_->lose(lost);
     }
     outbox_.answered(error);
+  }
+
+  void several_answered() {
+    if (!outbox_.awaiting().several->is_whole()) {
+      return outbox_.answered(Error::make(Errc::internal, "publish", "the reply makes no sense"));
+    }
+    wait_for_.replicas > 0 ? outbox_.accepted({}) : outbox_.answered(Receipt{});
   }
 
   bool replicated(const Part& part) const noexcept {
@@ -248,13 +253,12 @@ class PublishLoop final : private Replies {
       route.problem = problem;
       route.ask_again = now_ + std::chrono::seconds{1};
     }
-    outbox_.end_if(
-        [&](std::uint64_t, const Outbox::Item& item) { return item.route == &route; },
-        [&](const Outbox::Item& item) {
-          Error error = route.problem;
-          if (item.ever_written) error.code = Errc::outcome_unknown;
-          return error;
-        });
+    outbox_.end_if([&](std::uint64_t, const Outbox::Item& item) { return item.goes_to(route); },
+                   [&](const Outbox::Item& item) {
+                     Error error = route.problem;
+                     if (item.ever_written) error.code = Errc::outcome_unknown;
+                     return error;
+                   });
   }
 
   // ── writing ────────────────────────────────────────────────────────────────────────────────────
@@ -270,10 +274,8 @@ class PublishLoop final : private Replies {
       while (connection_->unsent() < much && outbox_.under_way() < most_under_way) {
         Outbox::Item* item = outbox_.to_write();
         if (item == nullptr) break;
-        if (!is_ready(*item->route, now)) {
-          asked = item->route;
-          break;
-        }
+        asked = not_ready(*item, now);
+        if (asked != nullptr) break;
         connection_->out().append(item->command);
         outbox_.written();
         ++count;
@@ -311,6 +313,12 @@ class PublishLoop final : private Replies {
     if (route.state == Route::State::ready || route.keys.shards.empty()) return true;
     waiting_for_route_ = true;
     return false;
+  }
+  Route* not_ready(const Outbox::Item& item, Instant now) {
+    for (Route* each : item.routes()) {
+      if (!is_ready(*each, now)) return each;
+    }
+    return nullptr;
   }
   void ask(Route& route) {
     if (route.state == Route::State::asked || !waiting_for_route_) return;
@@ -379,6 +387,7 @@ class PublishLoop final : private Replies {
   std::unique_ptr<Connection> connection_;  // what follows is the thread's alone
   Dialer dialer_;
   std::deque<Awaited> awaited_;
+  bool ids_come_ = false;  // the reply that is being read is of several messages
   Instant now_{};  // of this turn
   bool waiting_for_route_ = false;
   Instant next_move_ = Instant::max();

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <omnibus/backend.hpp>
 #include <omnibus/backends/redis/outbox.hpp>
@@ -57,6 +59,46 @@ class Publisher {
       item.command.clear();
       encode(item.command, *item.route);
       outbox_->push(std::move(outgoing.done), deadline);
+    }
+    loop_->submitted(deadline);
+  }
+
+  /// Takes messages that are published as one. `make_route(topic)` as above; `shard_of(topic, message)`;
+  /// `bound` as for `append_several`.
+  template <class MakeRoute, class ShardOf>
+  void submit_atomic(std::span<const Addressed> messages, MakeRoute make_route, ShardOf shard_of,
+                     std::uint64_t bound, const Submit& how, AtomicDone done) {
+    const Instant deadline = after(std::chrono::steady_clock::now(), how.timeout);
+    std::vector<Placed> all;
+    for (const Addressed& each : messages) {
+      all.push_back({each.message, &routes_.get(each.topic, [&] { return make_route(each.topic); }),
+                     shard_of(each.topic, each.message)});
+    }
+    std::string command;
+    append_several(command, all, bound);
+    if (messages.size() > plan_.window || command.size() > plan_.window_bytes) {
+      return done(Error::make(Errc::too_large, "publish", "the batch is larger than the publish window"));
+    }
+    {
+      std::unique_lock lock{mutex_};
+      start();
+      if (closed_ || (!outbox_->has_room() && !wait_for_room(lock, how, deadline))) {
+        const Error error = refusal();
+        lock.unlock();
+        return done(error);
+      }
+      const auto several = std::make_shared<Several>(all);
+      Outbox::Item& item = outbox_->next_free();
+      item.route = all.front().route;
+      item.shard = 0;
+      item.delay = {};
+      item.command = std::move(command);
+      item.several = several;
+      auto ended = [several, done = std::move(done)](Result<Receipt> ending) mutable {
+        if (!ending) return done(std::move(ending.error()));
+        done(std::move(*several).receipts());
+      };
+      outbox_->push(std::move(ended), deadline);
     }
     loop_->submitted(deadline);
   }

@@ -51,6 +51,37 @@ if #first == 0 then return -1 end
 return math.max(0, first[2] - now)
 )lua";
 
+/// Stores messages, all of them or none. KEYS streams...; ARGV bound, then for each message the number of its
+/// stream, how many arguments its fields are, and these. Returns their ids. What can be known to fail is looked
+/// at before the first is stored; what was stored before one that fails is taken out before anybody reads it.
+inline constexpr std::string_view several = R"lua(
+for _, key in ipairs(KEYS) do
+  local kind = redis.pcall('TYPE', key)
+  if kind.err then return kind end
+  if kind.ok ~= 'none' and kind.ok ~= 'stream' then
+    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. kind.ok)
+  end
+end
+local out, keys, at = {}, {}, 2
+while at < #ARGV do
+  local key, last = KEYS[tonumber(ARGV[at])], at + 1 + ARGV[at + 1]
+  local command = {'XADD', key}
+  if ARGV[1] ~= '0' then
+    command[3], command[4], command[5] = 'MAXLEN', '~', ARGV[1]
+  end
+  command[#command + 1] = '*'
+  for i = at + 2, last do command[#command + 1] = ARGV[i] end
+  local id = redis.pcall(unpack(command))
+  if type(id) == 'table' then
+    for i = 1, #out do redis.pcall('XDEL', keys[i], out[i]) end
+    return id
+  end
+  out[#out + 1], keys[#keys + 1] = id, key
+  at = last + 1
+end
+return out
+)lua";
+
 /// Enters a group. KEYS owners members shards streams...; ARGV number of shards or '', group, member,
 /// who it was before, with blanks between, then for each stream where the group begins. Returns the number
 /// of shards that the topic has, and, where that is the right one, for how many the group had to be made.

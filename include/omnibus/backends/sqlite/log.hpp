@@ -86,16 +86,15 @@ class Log {
   }
 
   /// Stores a message. `now`: of the wall clock.
-  Result<> store(Outbox::Item& item, std::int32_t shards, std::int64_t now, Receipt& receipt) {
-    Route& route = *item.route;
+  Result<> store(Route& route, const MessageView& message, Duration delay, std::int32_t shards,
+                 std::int64_t now, Receipt& receipt) {
     if (route.known_in != life_) {
       if (Result<> found = find(route, shards); !found) return found;
     }
-    const MessageView& message = item.message.view;
     const std::int32_t shard = shard_of(message, route.shards);
     receipt = {shard, {}};
-    if (item.delay > Duration::zero()) {
-      bind(delay_, message).bind(10, now + to_us(item.delay)).bind(11, route.first + shard);
+    if (delay > Duration::zero()) {
+      bind(delay_, message).bind(10, now + to_us(delay)).bind(11, route.first + shard);
       return file_.carry_out(delay_);
     }
     if (route.numbered_in != transaction_) {

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -53,6 +55,17 @@ struct Packed {
   }
 };
 
+/// Messages that are stored as one, and what became of them.
+struct Several {
+  struct Each {
+    Packed message;
+    Route* route = nullptr;
+  };
+  std::vector<Each> all;
+  std::size_t bytes = 0;
+  std::vector<Receipt> receipts;
+};
+
 /// A ring of messages on their way. One side adds, the other one takes; each side is one thread at a time.
 class Outbox {
  public:
@@ -60,6 +73,9 @@ class Outbox {
     Packed message;
     Route* route = nullptr;
     Duration delay{};
+    std::shared_ptr<Several> several;  ///< instead of the message
+
+    std::size_t bytes() const noexcept { return several ? several->bytes : message.bytes.size(); }
   };
 
   Outbox(std::size_t window, std::size_t window_bytes)
@@ -75,6 +91,12 @@ class Outbox {
     item.route = &route;
     item.delay = outgoing.delay;
     slots_.add(std::move(outgoing.done), deadline, item.message.bytes.size() + overhead);
+  }
+  /// Messages that are stored as one take one place, and have one ending.
+  void add(std::shared_ptr<Several> several, PublishDone done, Instant deadline) {
+    const std::size_t bytes = several->bytes + several->all.size() * overhead;
+    at(slots_.tail()).several = std::move(several);
+    slots_.add(std::move(done), deadline, bytes);
   }
   std::uint64_t tail() const noexcept { return slots_.tail(); }
 
@@ -96,6 +118,7 @@ class Outbox {
     for (; next_ < end; ++next_) {
       if (!slots_.has_ended(next_)) slots_.end(next_, ending(next_));
       at(next_).message.release();
+      at(next_).several.reset();
       slots_.returned(next_);
     }
     slots_.advance();

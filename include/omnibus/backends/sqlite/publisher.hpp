@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <omnibus/backend.hpp>
 #include <omnibus/backends/sqlite/file.hpp>
@@ -45,6 +47,37 @@ class Publisher {
       outbox_->add(each, route, deadline);
     }
     if (writer != nullptr) writer->submitted();
+  }
+
+  /// Takes messages that are stored as one.
+  void submit_atomic(std::span<const Addressed> messages, const Submit& how, AtomicDone done) {
+    const Instant deadline = after(std::chrono::steady_clock::now(), how.timeout);
+    const auto several = std::make_shared<Several>();
+    several->all.resize(messages.size());
+    for (std::size_t i = 0; i < messages.size(); ++i) {
+      Several::Each& each = several->all[i];
+      const std::string_view topic = messages[i].topic;
+      each.route = &routes_.get(topic, [topic] { return Route{topic}; });
+      each.message.pack(messages[i].message);
+      several->bytes += each.message.bytes.size();
+    }
+    if (messages.size() > settings_.publish_window || several->bytes > settings_.publish_window_bytes) {
+      return done(Error::make(Errc::too_large, "publish", "the batch is larger than the publish window"));
+    }
+    std::unique_lock lock{mutex_};
+    Writer& writer = started();
+    if (closed_ || (!outbox_->has_room() && !wait_for_room(lock, how, deadline))) {
+      const Error error = refusal();
+      lock.unlock();
+      return done(error);
+    }
+    auto ended = [several, done = std::move(done)](Result<Receipt> ending) mutable {
+      if (!ending) return done(std::move(ending.error()));
+      done(std::move(several->receipts));
+    };
+    outbox_->add(several, std::move(ended), deadline);
+    lock.unlock();
+    writer.submitted();
   }
 
   /// Blocks until everything submitted before has its ending. Errors: timed_out.

@@ -197,8 +197,8 @@ class Writer {
       receipts_.emplace_back();
       if (outbox_.has_ended(reached)) continue;
       Outbox::Item& item = outbox_.at(reached);
-      bytes += item.message.bytes.size();
-      if (Result<> stored = log_.store(item, settings_.shards, wall, receipts_.back()); !stored) {
+      bytes += item.bytes();
+      if (Result<> stored = store(item, wall, receipts_.back()); !stored) {
         ++reached;
         return stored;
       }
@@ -207,6 +207,20 @@ class Writer {
     // What was written may come to the disk although nobody could be told so.
     doubtful_ = !committed && (file_.code() & 0xff) == SQLITE_IOERR;
     return committed;
+  }
+
+  Result<> store(Outbox::Item& item, std::int64_t wall, Receipt& receipt) {
+    if (!item.several) {
+      return log_.store(*item.route, item.message.view, item.delay, settings_.shards, wall, receipt);
+    }
+    Several& several = *item.several;
+    several.receipts.clear();
+    for (const Several::Each& each : several.all) {
+      Result<> stored = log_.store(*each.route, each.message.view, {}, settings_.shards, wall,
+                                   several.receipts.emplace_back());
+      if (!stored) return stored;
+    }
+    return {};
   }
 
   void finish_turns(const Result<>& written) {

@@ -184,3 +184,60 @@ TEST_CASE("readers walk from a record that is kept while another thread appends"
   CHECK(good);
   CHECK(position + 1 == count);
 }
+
+TEST_CASE("what is placed is read when it is published, all of it at once, or never was there") {
+  Log log{64 * 1024};  // segments of 16 KiB
+  const auto place = [&](int number, std::size_t size = 10) {
+    return log.place(numbered(number, size).view(), nobody);
+  };
+  log.append(numbered(0).view(), nobody);
+  REQUIRE(place(1) != nullptr);
+  REQUIRE(place(2) != nullptr);
+  CHECK(log.end() == 1);
+  CHECK(log.find(1) == nullptr);
+  log.publish();
+  CHECK(log.end() == 3);
+  REQUIRE(log.find(2) != nullptr);
+  CHECK(log.find(2)->message.id == "id 2");
+
+  const std::size_t bytes = log.bytes();
+  const auto second = log.mark();
+  for (int i = 0; i < 3; ++i) REQUIRE(place(3 + i, 15'000) != nullptr);  // each needs a segment
+  CHECK(log.bytes() > bytes);
+  log.undo(second);
+  CHECK(log.bytes() == bytes);
+  CHECK(log.end() == 3);
+  CHECK(log.append(numbered(9).view(), nobody)->position == 3);
+  CHECK(log.find(2)->next.load() == log.find(3));
+  CHECK(log.find(3)->message.id == "id 9");
+}
+
+TEST_CASE("the first messages of a log can be taken back") {
+  Log log{64 * 1024};
+  const auto mark = log.mark();
+  REQUIRE(log.place(numbered(0).view(), nobody) != nullptr);
+  log.undo(mark);
+  CHECK(log.bytes() == 0);
+  CHECK(log.first() == 0);
+  CHECK(log.append(numbered(1).view(), nobody)->position == 0);
+  CHECK(log.find(0)->message.id == "id 1");
+}
+
+TEST_CASE("a log drops nothing of what is being placed, and takes the largest batch at any time") {
+  for (const std::size_t size : {std::size_t{1}, std::size_t{100}, std::size_t{4000}, std::size_t{8000}}) {
+    Log log{64 * 1024};
+    log.append(numbered(0, log.largest() - 200).view(), nobody);  // the worst that may be there
+    const std::uint64_t begin = log.end();
+    std::size_t taken = 0;
+    int count = 0;
+    while (true) {
+      const Message message = numbered(++count, size);
+      if (taken + Log::size_of(message.view()) > log.largest_batch()) break;
+      taken += Log::size_of(message.view());
+      REQUIRE(log.place(message.view(), nobody) != nullptr);
+    }
+    log.publish();
+    CHECK(log.end() == begin + static_cast<std::uint64_t>(count) - 1);
+    if (count > 1) CHECK(log.find(begin)->message.id == "id 1");
+  }
+}
