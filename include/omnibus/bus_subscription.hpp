@@ -12,6 +12,7 @@
 #include <omnibus/detail/hash.hpp>
 #include <omnibus/detail/uuid.hpp>
 #include <omnibus/dispatcher.hpp>
+#include <omnibus/message_batch.hpp>
 #include <omnibus/observer.hpp>
 #include <omnibus/options.hpp>
 #include <omnibus/pipeline.hpp>
@@ -79,6 +80,17 @@ class BusSubscription final : public RunningSubscription, private DeliveryContex
   Result<Receipt> publish(std::string_view topic, const MessageView& message) override {
     return submit_and_wait(backend_, topic, message, Duration{}, {options_.publish_timeout, true});
   }
+  Result<> prepare(MessageBatch& outputs) override {
+    outputs.stamp(ids_, backend_.clock().wall());
+    for (const MessageBatch::Each& each : outputs) {
+      const MessageView message = each.message.view();
+      if (Result<> good = check_message(message, options_.limits); !good) return good;
+      if constexpr (requires { backend_.check(each.topic, message); }) {
+        if (Result<> good = backend_.check(each.topic, message); !good) return good;
+      }
+    }
+    return {};
+  }
   const Clock& clock() const noexcept override { return backend_.clock(); }
   std::string_view group() const noexcept override { return spec_.group; }
   std::uint64_t random() noexcept override {
@@ -101,6 +113,7 @@ class BusSubscription final : public RunningSubscription, private DeliveryContex
   Observer& observer_;
   const BusOptions& options_;
   const SubscriptionSpec spec_;
+  detail::UuidGenerator ids_;
   std::atomic<std::uint64_t> random_;
   std::atomic<std::uint64_t> dead_lettered_{0};
   std::atomic<std::uint64_t> dropped_{0};

@@ -41,6 +41,7 @@ const std::vector<Row> rows{
     {"start at a position", &omnibus::Capabilities::replay_by_position},
     {"start at a time", &omnibus::Capabilities::replay_by_time},
     {"attempts are counted across redeliveries", &omnibus::Capabilities::counts_attempts},
+    {"publishing and settling as one transaction", &omnibus::Capabilities::transactions},
 };
 
 std::string table() {
