@@ -111,7 +111,13 @@ class Transactor final : private Callbacks {
       ended.ending = perform(ended.transaction);
       ended.problem = refused_ ? *refused_ : trouble_;
       if (ended.ending != Ending::committed) topics_.clear();  // one may have gone
-      if (ended.ending == Ending::lost) producer_.reset();
+      if (ended.ending == Ending::lost) {
+        // When the time is up, the broker should know at once rather than after longest_transaction.
+        if (is_late()) {
+          const LibraryError ignored{rd_kafka_abort_transaction(get(), slice_ms())};
+        }
+        producer_.reset();
+      }
       std::lock_guard lock{mutex_};
       ready_ = producer_ != nullptr;
       if (ended.ending == Ending::committed) problem_.reset();
