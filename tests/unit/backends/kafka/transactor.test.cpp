@@ -97,6 +97,7 @@ TEST_CASE("kafka: who is fenced while committing cannot tell, and goes on with a
 
 TEST_CASE("kafka: a topic that is not there, and may not be made, aborts and says so") {
   Made made;
+  rd_kafka_mock_topic_set_error(made.cluster.get(), "nowhere", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
   const auto ended = made.run(Made::transaction("hello", "nowhere"));
   REQUIRE(ended);
   CHECK(ended->ending == Transactor::Ending::aborted);
