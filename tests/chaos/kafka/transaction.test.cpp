@@ -52,6 +52,16 @@ class Reader {
       rd_kafka_message_destroy(raw);
     }
   }
+  /// The offset after the last message that it can read in each partition.
+  std::vector<std::int64_t> ends() const {
+    std::vector<std::int64_t> found;
+    for (int i = 0; i < partitions; ++i) {
+      const auto marks = kafka::watermarks(client_.get(), topic_.c_str(), i, 10'000);
+      if (!marks) violated("reader: ", marks.error().message());
+      found.push_back(marks->high);
+    }
+    return found;
+  }
   std::size_t count() const noexcept { return count_; }
   /// The first message that came twice or out of order.
   const std::string& problem() const noexcept { return problem_; }
@@ -134,6 +144,28 @@ struct Shipping {
         f, [&] { return scribe.begun_by(i + 1) >= until; }, "deliveries to process ", i + 1);
   }
 
+  /// Freezes a process when it has a transaction open.
+  void freeze_in_transaction(int i) {
+    const Reader committed{audit_of(topic)}, all{audit_of(topic), "read_uncommitted"};
+    eventually(
+        f,
+        [&] {
+          members[i]->freeze();
+          // What is published by others is committed soon after.
+          const auto published = all.ends();
+          const auto until = Clock::now() + 1s;
+          std::vector<std::int64_t> readable;
+          do {
+            readable = committed.ends();
+            bool reached = true;
+            for (std::size_t p = 0; p < partitions; ++p) reached &= readable[p] >= published[p];
+            if (reached) return members[i]->thaw(), false;
+          } while (Clock::now() < until);
+          return true;
+        },
+        "process ", i + 1, " to be in a transaction");
+  }
+
   /// Every message has its outputs, in order and once, in both topics, when all is over as well.
   template <class End>
   void check(const char* what, End end) {
@@ -183,6 +215,7 @@ TEST_CASE("transactional: each message has its outputs once, through failures of
 TEST_CASE("transactional: processes killed in the middle of transactions", "[transaction]") {
   Shipping s{"transactional killed"};
   s.start(3);
+  s.freeze_in_transaction(1);
   s.members[1]->kill();
   s.wait_for(0, 2000);
   s.members[2]->kill();
@@ -205,15 +238,16 @@ TEST_CASE("transactional: members come and go under load", "[transaction]") {
   });
 }
 
-TEST_CASE("transactional: a frozen process finds its transaction gone", "[transaction]") {
+TEST_CASE("transactional: a frozen process finds its transaction, or its place in the group, gone", "[transaction]") {
+  const bool in_transaction = GENERATE(true, false);
   Shipping s{"transactional frozen"};
   s.start(2);
-  s.members[1]->freeze();
+  in_transaction ? s.freeze_in_transaction(1) : s.members[1]->freeze();
   s.wait_for(0, 5000);
   s.load->wait_for_more(3000);
   s.members[1]->thaw();
   s.wait_for(1, 300);
-  s.check("process frozen", [&] {
+  s.check(in_transaction ? "process frozen in a transaction" : "process frozen", [&] {
     CHECK(s.members[0]->finish());
     CHECK(s.members[1]->finish());
   });
