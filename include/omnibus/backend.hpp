@@ -22,6 +22,7 @@
 namespace omnibus {
 
 class Clock;
+class MessageBatch;
 struct SubscriptionSpec;
 
 /// What a backend can do. It drives the API's static_asserts, the README's table and the selection
@@ -39,6 +40,7 @@ struct Capabilities {
   bool replay_by_time = false;      ///< a subscription can start at a time
   bool counts_attempts = false;     ///< the number of earlier deliveries survives redelivery
   bool atomic_publish = false;      ///< several messages, for any topics, stand there together or not at all
+  bool transactions = false;        ///< what a handler publishes and that its message is done: both or neither
   Duration quiet = std::chrono::seconds{2};  ///< who has heard nothing for so long has got what there was
 };
 
@@ -81,6 +83,9 @@ struct Settlement {
   Kind kind = Kind::done;
   Duration delay{};
   std::uint32_t attempts = 0;  ///< attempts so far, for backends that carry the count
+  /// To be published if and only if the message is done, when the subscription is transactional; nullptr:
+  /// nothing. The backend takes what is in it.
+  MessageBatch* outputs = nullptr;
 };
 
 /// What a consumer may do while it is polled. Implemented by the dispatcher.

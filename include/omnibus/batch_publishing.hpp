@@ -18,17 +18,6 @@
 
 namespace omnibus::detail {
 
-/// Says whether the messages may be published. Errors: as check_message, and which message it is.
-inline Result<> check_batch(const MessageBatch& batch, const MessageLimits& limits) {
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    Result<> good = check_message(batch[i].message.view(), limits);
-    if (good) continue;
-    good.error().context.insert(0, "message " + std::to_string(i) + " of the batch: ");
-    return good;
-  }
-  return {};
-}
-
 /// The endings of several messages as one: receipts when all are published; otherwise unknown when one is
 /// unknown, and else the error that nobody should try again, or the first. A pure function.
 inline Result<std::vector<Receipt>> one_ending(const std::vector<Result<Receipt>>& endings) {

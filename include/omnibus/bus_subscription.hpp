@@ -12,6 +12,7 @@
 #include <omnibus/detail/hash.hpp>
 #include <omnibus/detail/uuid.hpp>
 #include <omnibus/dispatcher.hpp>
+#include <omnibus/message_batch.hpp>
 #include <omnibus/observer.hpp>
 #include <omnibus/options.hpp>
 #include <omnibus/pipeline.hpp>
@@ -79,6 +80,16 @@ class BusSubscription final : public RunningSubscription, private DeliveryContex
   Result<Receipt> publish(std::string_view topic, const MessageView& message) override {
     return submit_and_wait(backend_, topic, message, Duration{}, {options_.publish_timeout, true});
   }
+  Result<> prepare(MessageBatch& outputs) override {
+    outputs.stamp(ids_, backend_.clock().wall());
+    Result<> good = check_batch(outputs, options_.limits);
+    if constexpr (requires { backend_.check(std::string_view{}, MessageView{}); }) {
+      for (const MessageBatch::Each& each : outputs) {
+        if (good) good = backend_.check(each.topic, each.message.view());
+      }
+    }
+    return good;
+  }
   const Clock& clock() const noexcept override { return backend_.clock(); }
   std::string_view group() const noexcept override { return spec_.group; }
   std::uint64_t random() noexcept override {
@@ -101,6 +112,7 @@ class BusSubscription final : public RunningSubscription, private DeliveryContex
   Observer& observer_;
   const BusOptions& options_;
   const SubscriptionSpec spec_;
+  detail::UuidGenerator ids_;
   std::atomic<std::uint64_t> random_;
   std::atomic<std::uint64_t> dead_lettered_{0};
   std::atomic<std::uint64_t> dropped_{0};

@@ -18,6 +18,7 @@ namespace omnibus {
 
 class Delivery;
 class Effects;
+class MessageBatch;
 
 /// How a delivery ended, or what happened on the way; observers and counters are told.
 enum class DeliveryEvent : std::uint8_t {
@@ -59,6 +60,9 @@ class DeliveryContext {
   virtual std::string_view group() const noexcept = 0;
   /// 64 random bits, for jitter.
   virtual std::uint64_t random() noexcept = 0;
+  /// Makes what a handler wants to publish with its message ready for the backend. Errors: those of
+  /// `EventBus::publish` that are known beforehand.
+  virtual Result<> prepare(MessageBatch&) { return {}; }
   /// No new messages are taken until then. `why` is shown in health; nullptr: nothing is wrong.
   virtual void pause(Instant, const Error*) {}
   /// Tells observers that the consumer is registered (nullptr) or what is wrong with it.
@@ -145,6 +149,11 @@ class Delivery {
   Effects* effects() const noexcept { return effects_; }
   void set_effects(Effects* effects) noexcept { effects_ = effects; }
 
+  /// For `publish_with`: what is published with this message; nullptr: no transactional() runs the handler.
+  MessageBatch* outputs() const noexcept { return outputs_.get(); }
+  /// For stages: of this attempt.
+  void set_outputs(std::shared_ptr<MessageBatch> outputs) noexcept { outputs_ = std::move(outputs); }
+
   /// For the dispatcher: who is asked before the dead letter is written; nullptr: nobody.
   BurialGuard* burial_guard() const noexcept { return burial_guard_; }
   void set_burial_guard(BurialGuard* guard) noexcept { burial_guard_ = guard; }
@@ -224,6 +233,7 @@ class Delivery {
   std::unique_ptr<History> history_;
   Effects* effects_ = nullptr;
   BurialGuard* burial_guard_ = nullptr;
+  std::shared_ptr<MessageBatch> outputs_;
   std::unique_ptr<const std::string> result_;
   std::string_view dead_letter_topic_;
   std::uint64_t generation_;

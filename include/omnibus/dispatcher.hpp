@@ -320,7 +320,8 @@ class Dispatcher final : private Intake {
     const bool handled = delivery.attempted() && !ended;
     if (handled && options_.observed) context_.notify(DeliveryEvent::handled, delivery, nullptr);
     if (!handled && !ended) context_.notify(DeliveryEvent::dropped, delivery, nullptr);
-    item.settlement = {delivery.incoming().token, Settlement::Kind::done, {}, 0};
+    item.settlement = {delivery.incoming().token, Settlement::Kind::done, {}, 0,
+                       handled ? delivery.outputs() : nullptr};
     return done.push(&item), handled ? 1 : 0;
   }
 

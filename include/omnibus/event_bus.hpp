@@ -222,6 +222,8 @@ class EventBus {
   [[nodiscard("delivery stops when the Subscription is destroyed; keep it")]] Subscription subscribe(
       std::string_view topic, H&& handler, SubscribeOptions options = {}) {
     (void)detail::check_pipeline<std::remove_cvref_t<H>>();
+    constexpr bool transactional =
+        detail::check_transactional<std::remove_cvref_t<H>, B::capabilities.transactions>();
     require(is_topic_name(topic), "subscribe: topic is no topic name");
     require(options.concurrency >= 1 && options.concurrency <= 1024,
             "subscribe: concurrency must be 1 to 1024");
@@ -243,6 +245,10 @@ class EventBus {
     }
     SubscriptionSpec spec{std::string{topic}, options.group,   std::move(options.start.value),
                           options.order.value, options.window, std::move(outputs)};
+    spec.transactional = transactional;
+    require(!transactional || !options.group.empty(), "subscribe: transactional() needs a group, whose messages are done");
+    require(!transactional || options.order.value != Order::relaxed,
+            "subscribe: transactional() does not go with .order = omnibus::relaxed, which handles copies");
     const DispatchOptions dispatch{options.concurrency,    options.window,
                                    options.window_waiting, options.window_bytes,
                                    options.order.value,    detail::observes_deliveries<Observer>,

@@ -80,4 +80,18 @@ class MessageBatch {
   std::size_t bytes_ = 0;
 };
 
+namespace detail {
+
+/// Says whether the messages may be published. Errors: as check_message, and which message it is.
+inline Result<> check_batch(const MessageBatch& batch, const MessageLimits& limits) {
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    Result<> good = check_message(batch[i].message.view(), limits);
+    if (good) continue;
+    good.error().context.insert(0, "message " + std::to_string(i) + " of the batch: ");
+    return good;
+  }
+  return {};
+}
+
+}  // namespace detail
 }  // namespace omnibus

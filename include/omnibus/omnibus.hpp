@@ -25,6 +25,7 @@
 #include <omnibus/middleware/retry.hpp>
 #include <omnibus/middleware/sequenced.hpp>
 #include <omnibus/middleware/timeout.hpp>
+#include <omnibus/middleware/transactional.hpp>
 #include <omnibus/observers.hpp>
 #include <omnibus/prometheus.hpp>
 #include <omnibus/recorder.hpp>

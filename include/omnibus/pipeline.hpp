@@ -35,6 +35,7 @@ class Next {
 /// Where a stage belongs. From the handler outwards ranks must grow; `free` stages stand anywhere.
 enum class Rank : std::uint8_t {
   free,     ///< logging, metrics, your own
+  output,   ///< decides what becomes of what the handler publishes
   attempt,  ///< decides whether to try again
   recover,  ///< takes care of what still fails
   guard,    ///< decides whether to handle at all
@@ -48,6 +49,9 @@ enum class Rank : std::uint8_t {
 /// Thread safety: called from up to `concurrency` threads at once.
 template <class S>
 concept Stage = std::is_invocable_r_v<Result<>, S&, Next, Delivery&>;
+
+template <class HandlerT, class... Stages>
+struct Pipeline;
 
 namespace detail {
 
@@ -86,8 +90,27 @@ template <class... Stages>
 consteval void check_order() {
   constexpr bool good = ranks_grow<Stages...>() && each_once<Stages...>();
   static_assert(good,
-                "omnibus: wrong order. Write handler | retry | dead_letter | idempotent, each at "
+                "omnibus: wrong order. Write handler | transactional | retry | dead_letter | idempotent, each at "
                 "most once, then circuit_breaker or rate_limit: each stage wraps everything to its left");
+}
+
+template <class P, Rank rank>
+inline constexpr bool has_rank = false;
+template <class H, class... Stages, Rank rank>
+inline constexpr bool has_rank<Pipeline<H, Stages...>, rank> = ((rank_of<Stages>() == rank) || ...);
+
+/// Says what is wrong with a transactional pipeline, in one sentence. Returns whether it is one.
+template <class P, bool backend_can>
+consteval bool check_transactional() {
+  constexpr bool wanted = has_rank<P, Rank::output>;
+  static_assert(!wanted || backend_can,
+                "omnibus: this backend has no transactions. Leave transactional() out and publish in the handler, "
+                "or choose a backend whose capabilities say transactions");
+  constexpr bool guarded = has_rank<P, Rank::guard>;
+  static_assert(!wanted || !guarded,
+                "omnibus: transactional() does not go with idempotent(), whose key would be completed before the "
+                "transaction is. Leave idempotent() out: what is published is published once");
+  return wanted && backend_can && !guarded;
 }
 
 template <class S>

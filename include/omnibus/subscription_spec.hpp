@@ -49,6 +49,7 @@ struct SubscriptionSpec {
   std::size_t window = 0;            ///< messages that may be unsettled at once
   std::vector<std::string> outputs{};  ///< topics the pipeline may publish to, dead letters above all
   Use use = Use::handle;
+  bool transactional = false;        ///< settlements may have outputs
 };
 
 }  // namespace omnibus

@@ -76,7 +76,7 @@ inline void run_consumer(const Broker::Backend::Config& config, ChaosBus::Subscr
 /// A consumer process of this program.
 class Member {
  public:
-  Member(int number, const std::string& topic, int pipe) {
+  Member(int number, const std::string& topic, int pipe, const char* what = "[.consumer]") {
     std::array<int, 2> input{};
     expect(::pipe2(input.data(), O_CLOEXEC) == 0, "no pipe");
     ::setenv("OMNIBUS_CHAOS_TOPIC", topic.c_str(), 1);
@@ -86,7 +86,7 @@ class Member {
     if (pid_ == 0) {
       ::dup2(input[0], STDIN_FILENO);
       ::fcntl(pipe, F_SETFD, 0);
-      ::execl("/proc/self/exe", "consumer", "[.consumer]", nullptr);
+      ::execl("/proc/self/exe", "consumer", what, nullptr);
       ::_exit(127);
     }
     ::close(input[0]);

@@ -1,4 +1,4 @@
-// expect: wrong order. Write handler \| retry \| dead_letter \| idempotent
+// expect: wrong order. Write handler \| transactional \| retry \| dead_letter \| idempotent
 // SPDX-License-Identifier: MIT
 #include <omnibus/omnibus.hpp>
 

@@ -42,6 +42,7 @@ const std::vector<Row> rows{
     {"start at a time", &omnibus::Capabilities::replay_by_time},
     {"attempts are counted across redeliveries", &omnibus::Capabilities::counts_attempts},
     {"several messages, for several topics, as one", &omnibus::Capabilities::atomic_publish},
+    {"publishing and settling as one transaction", &omnibus::Capabilities::transactions},
 };
 
 std::string table() {

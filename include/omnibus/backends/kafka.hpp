@@ -70,7 +70,8 @@ class Kafka {
                                              .delays = true,
                                              .replay_by_position = true,
                                              .replay_by_time = true,
-                                             .counts_attempts = false};
+                                             .counts_attempts = false,
+                                             .transactions = true};
 
   explicit Kafka(Config config)
       : config_{checked(std::move(config))},
@@ -98,7 +99,21 @@ class Kafka {
     require(spec.topic.find(':') == std::string::npos, "the name of a topic has no ':'");
     require(!spec.group.empty() || spec.order != Order::relaxed,
             "a reader without a group cannot be relaxed");
+    if (spec.transactional) {  // the properties may contradict it
+      kafka::Settings alone = settings_;
+      alone.endpoint.clear();
+      kafka::Transactor::check(alone, reading(spec).transactor());
+      kafka::GroupClient::check(alone, reading(spec));
+    }
     return Consumer{settings_, reading(spec), publisher_, logs_};
+  }
+  /// Says whether a message may be published. Errors: invalid_argument.
+  Result<> check(std::string_view topic, const MessageView& message) const {
+    const auto refused = [](const char* why) { return Error::make(Errc::invalid_argument, "publish", why); };
+    if (topic.size() > longest_name) return refused("on Kafka a topic has at most 230 characters");
+    if (topic.find(':') != std::string_view::npos) return refused("on Kafka the name of a topic has no ':'");
+    if (message.headers.contains(kafka::own_header)) return refused("header \"omnibus\" is for the library");
+    return {};
   }
   /// Where the lines of librdkafka's log go; nowhere unless this is said before anything else.
   void log_to(LogSink sink) { logs_.sink = std::move(sink); }
@@ -159,27 +174,17 @@ class Kafka {
             config_.member,
             config_.session_timeout,
             config_.commit_interval,
-            config_.drain_timeout};
+            config_.drain_timeout,
+            config_.linger};
   }
 
   /// Names on the broker have at most 249 bytes, and those of waiting topics are longer than ours.
   static constexpr std::size_t longest_name = 230;
 
   void submit_one(std::string_view topic, Outgoing& outgoing, const Submit& how) {
-    const auto refuse = [&](Errc code, const char* why) {
-      outgoing.done(Error::make(code, "publish", why));
-    };
-    if (topic.size() > longest_name) {
-      return refuse(Errc::invalid_argument, "on Kafka a topic has at most 230 characters");
-    }
-    if (topic.find(':') != std::string_view::npos) {
-      return refuse(Errc::invalid_argument, "on Kafka the name of a topic has no ':'");
-    }
-    if (outgoing.message.headers.contains(kafka::own_header)) {
-      return refuse(Errc::invalid_argument, "header \"omnibus\" is for the library");
-    }
+    if (Result<> good = check(topic, outgoing.message); !good) return outgoing.done(std::move(good.error()));
     if (outgoing.delay > kafka::longest_delay) {
-      return refuse(Errc::invalid_argument, "on Kafka a delay is at most 30 days");
+      return outgoing.done(Error::make(Errc::invalid_argument, "publish", "on Kafka a delay is at most 30 days"));
     }
     const MessageView& message = outgoing.message;
     kafka::Envelope envelope{message.id, message.type, message.sequence, 0, 0, {}};

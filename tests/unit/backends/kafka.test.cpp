@@ -292,6 +292,7 @@ TEST_CASE("kafka: what it can do") {
   CHECK(can.replay_by_position);
   CHECK(can.replay_by_time);
   CHECK_FALSE(can.counts_attempts);
+  CHECK(can.transactions);
 }
 
 TEST_CASE("kafka: a publish that no broker takes in time ends as unavailable, and health says it") {

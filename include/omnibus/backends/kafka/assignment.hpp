@@ -43,6 +43,14 @@ class Assignment {
     return nullptr;
   }
 
+  /// Likewise, of those that became ours at one time.
+  Partition* find(std::uint64_t incarnation) noexcept {
+    for (Partition& each : partitions_) {
+      if (each.assigned && each.incarnation == incarnation) return &each;
+    }
+    return nullptr;
+  }
+
   std::vector<Partition*> all_ours() {
     std::vector<Partition*> ours;
     for (Partition& each : partitions_) {
@@ -157,6 +165,7 @@ class Assignment {
     added.topic = &topics_[kind];
     added.waits = kind > 0;
     added.number = what.partition;
+    added.incarnation = ++incarnations_;
     added.id = what.partition + static_cast<std::int32_t>(kind) * stride_;
     if (what.offset >= 0) {
       const std::string_view marks{static_cast<const char*>(what.metadata), what.metadata_size};
@@ -172,6 +181,7 @@ class Assignment {
   std::vector<std::string> topics_;
   std::list<Partition> partitions_;
   HeldPool held_;
+  std::uint64_t incarnations_ = 0;
   std::int32_t stride_ = 64;  // from one topic's numbers to the next one's
 };
 

@@ -15,12 +15,14 @@
 
 #include <omnibus/backend.hpp>
 #include <omnibus/backends/kafka/assignment.hpp>
+#include <omnibus/backends/kafka/commits.hpp>
 #include <omnibus/backends/kafka/feed.hpp>
 #include <omnibus/backends/kafka/group_client.hpp>
 #include <omnibus/backends/kafka/later.hpp>
 #include <omnibus/backends/kafka/publisher.hpp>
+#include <omnibus/backends/kafka/sight.hpp>
 #include <omnibus/backends/kafka/starts.hpp>
-#include <omnibus/backends/kafka/symptoms.hpp>
+#include <omnibus/backends/kafka/transactions.hpp>
 #include <omnibus/detail/smaller.hpp>
 
 // One subscription: the dispatcher's thread polls librdkafka, joins the group, takes what is assigned and
@@ -38,7 +40,8 @@ class Consumer final : private Callbacks {
         logs_{logs},
         assignment_{reading_.spec.topic},
         feed_{assignment_, reading_.spec},
-        later_{publisher, assignment_.topics(), reading_.plan, reading_.spec.group} {}
+        later_{publisher, assignment_.topics(), reading_.plan, reading_.spec.group},
+        commits_{assignment_, reading_.commit_interval} {}
   ~Consumer() { retire_queues(); }
   Consumer(const Consumer&) = delete;
 
@@ -60,6 +63,9 @@ class Consumer final : private Callbacks {
     ended_.clear();
     for (const Settlement& each : settlements) {
       Held& held = *reinterpret_cast<Held*>(each.token);
+      if (each.outputs != nullptr && transactions_ && held.partition->assigned) {
+        transactions_->add(held, *each.outputs);
+      }
       if (each.kind == Settlement::Kind::later && held.partition->assigned) {
         later_.send(held, each.delay, each.attempts);
       } else {
@@ -79,6 +85,7 @@ class Consumer final : private Callbacks {
     if (!client_) return {};
     await_copies(until);
     const bool committed = reading_.alone() || commit_and_wait(until);
+    if (transactions_) transactions_->close(until);
     retire_queues();
     const bool left = client_->close(until);
     if (committed && left) return {};
@@ -122,8 +129,21 @@ class Consumer final : private Callbacks {
 
   void join() {
     if (reading_.alone()) return void(read_again_ = Instant::min());
+    if (reading_.spec.transactional && !is_decided()) {
+      rejoin_ = std::chrono::steady_clock::now() + std::chrono::milliseconds{20};
+      return;
+    }
     const Result<> joined = client_->subscribe(assignment_.topics());
     if (!joined) tell(joined.error());
+  }
+
+  /// What a group has committed is looked up when no transaction of ours can change it any more.
+  bool is_decided() {
+    if (!transactions_) {
+      transactions_.emplace(assignment_, settings_, reading_.transactor(), logs_, later_.wakeup());
+    }
+    if (const auto problem = transactions_->problem()) tell(*problem);
+    return transactions_->is_decided();
   }
 
   void tell(const Error& problem) {
@@ -137,8 +157,7 @@ class Consumer final : private Callbacks {
   void well() {
     if (registered_) return;
     registered_ = true;
-    sick_ = false;
-    symptoms_ = {};
+    sight_.clear();
     if (intake_ != nullptr) intake_->report(nullptr);
   }
 
@@ -148,11 +167,7 @@ class Consumer final : private Callbacks {
 
   void failed(rd_kafka_resp_err_t code, std::string_view why) noexcept override {
     if (code == RD_KAFKA_RESP_ERR__FATAL) return void(fatal_ = true);
-    const std::optional<Error> problem = symptoms_.add(code, why);
-    if (!problem) return suspect(std::chrono::steady_clock::now());
-    sick_ = true;
-    probe_ = std::chrono::steady_clock::now() + std::chrono::seconds{1};
-    tell(*problem);
+    if (const auto problem = sight_.add(code, why, std::chrono::steady_clock::now())) tell(*problem);
   }
 
   void rebalance(rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t& list) noexcept override {
@@ -177,8 +192,7 @@ class Consumer final : private Callbacks {
 
   void committed(rd_kafka_resp_err_t all,
                  const rd_kafka_topic_partition_list_t* list) noexcept override {
-    committing_ = false;
-    if (list != nullptr) assignment_.note_committed(all, *list);
+    commits_.ended(all, list);
   }
 
   void retire_queues() {
@@ -231,9 +245,9 @@ class Consumer final : private Callbacks {
       join();
     }
     if (reading_.alone() && now >= read_again_) read_all(now);
-    if ((sick_ || looks_ > 0) && now >= probe_) probe(now);
+    if (now >= sight_.next()) look(now);
     const auto noted = [this, now](const rd_kafka_message_t& problem) { note_problem(problem, now); };
-    delivered_ += feed_.turn(*intake_, *client_, noted);
+    if (!transactions_ || !transactions_->full()) delivered_ += feed_.turn(*intake_, *client_, noted);
     commit(now);
   }
 
@@ -254,36 +268,35 @@ class Consumer final : private Callbacks {
     tell(to_error(problem.err, "", text_of(rd_kafka_message_errstr(&problem))));
   }
 
-  /// A connection was lost, and whether that was the last is not always told: not when it was the one
-  /// to the coordinator. Looks twice whether any broker is there.
-  void suspect(Instant now) {
-    if (sick_ || looks_ > 0) return;
-    looks_ = 2;
-    probe_ = now + std::chrono::milliseconds{300};
-  }
-  void probe(Instant now) {
-    probe_ = now + std::chrono::seconds{1};
-    if (client_->reachable(reading_.spec.topic)) {
-      looks_ = 0;
-      sick_ = false;
-      symptoms_ = {};
-      if (assigned_) well();
-    } else if (!sick_ && --looks_ == 0) {
-      failed(RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, "no broker answers");
-    }
+  void look(Instant now) {
+    const bool found = client_->reachable(reading_.spec.topic);
+    if (const auto problem = sight_.looked(found, now)) tell(*problem);
+    if (found && assigned_) well();
   }
 
-  /// librdkafka says that this client is done with: everything anew, with another.
-  void start_over(Instant now) {
-    tell(client_->fatal_problem());
+  void let_go() {
     for (Partition* each : assignment_.all_ours()) {
       client_->retire(each->queue);
       feed_.drop(*each);
       (void)intake_->revoke(each->id, Instant::min());
       assignment_.remove(*each);
     }
+    assigned_ = false;
+  }
+  /// Nobody knows what is committed: everything anew from there, once it is known.
+  void leave(const Error& why) {
+    tell(why);
+    let_go();
+    client_->unsubscribe();
+    rejoin_ = Instant::min();
+  }
+  /// librdkafka says that this client is done with: everything anew, with another.
+  void start_over(Instant now) {
+    tell(client_->fatal_problem());
+    let_go();
     retired_.push_back(std::move(client_));
-    fatal_ = assigned_ = committing_ = false;
+    fatal_ = false;
+    commits_.forget();
     open_again_ = now + std::chrono::seconds{2};
   }
 
@@ -329,28 +342,18 @@ class Consumer final : private Callbacks {
     }
   }
 
+  /// Commits what is done, by itself or with what was published for it.
   void commit(Instant now) {
-    if (reading_.alone() || now < next_commit_) return;
-    next_commit_ = now + reading_.commit_interval;
-    // With no broker in sight librdkafka would keep it for long, and its end would wait for that.
-    if (committing_ || sick_) return;
-    const Offsets offsets = assignment_.uncommitted();
-    if (offsets->cnt == 0) return;
-    committing_ = client_->commit(*offsets);
+    if (reading_.alone()) return;
+    if (!transactions_) return commits_.turn(*client_, now, sight_.is_lost());
+    const auto ill = [this](const Error& error) { tell(error); };
+    if (const auto lost = transactions_->turn(*client_, now, ill, [this] { well(); })) leave(*lost);
   }
 
   /// Returns false when the broker has not confirmed all by then.
   bool commit_and_wait(Instant until) {
-    for (int attempt = 0; attempt < 2; ++attempt) {  // the second without marks, where it takes none
-      const Offsets offsets = assignment_.uncommitted();
-      if (offsets->cnt == 0) return true;
-      if (sick_) return false;
-      const Event answer = client_->commit(*offsets, until);
-      const auto* answers = answer ? rd_kafka_event_topic_partition_list(answer.get()) : nullptr;
-      if (answers == nullptr) return false;
-      assignment_.note_committed(rd_kafka_event_error(answer.get()), *answers);
-    }
-    return assignment_.uncommitted()->cnt == 0;
+    if (transactions_) return transactions_->finish(*client_, until);
+    return commits_.finish(*client_, until, sight_.is_lost());
   }
 
   /// Sleeps until something happens.
@@ -358,14 +361,13 @@ class Consumer final : private Callbacks {
     using omnibus::detail::smaller;
     if (feed_.more() && intake_->room() > 0) return;
     until = smaller(until, smaller(later_.next_retry(), feed_.next_due()));
-    until = smaller(until, smaller(declare_again_, rejoin_));
-    if (sick_ || looks_ > 0) until = smaller(until, probe_);
+    until = smaller(until, smaller(sight_.next(), smaller(declare_again_, rejoin_)));
     if (!client_) until = smaller(until, open_again_);
     if (client_ && reading_.alone()) until = smaller(until, read_again_);
     // Who does not poll for max.poll.interval.ms, at least six seconds, is put out of the group.
     if (client_) until = smaller(until, now + std::chrono::seconds{1});
-    if (client_ && !reading_.alone() && next_commit_ > now && assignment_.needs_commit()) {
-      until = smaller(until, next_commit_);
+    if (client_ && !reading_.alone()) {
+      until = smaller(until, transactions_ ? transactions_->next() : commits_.next(now));
     }
     later_.wakeup().wait(client_ ? client_->fd() : -1, true, false, until);
     if (client_) client_->woken();
@@ -380,21 +382,18 @@ class Consumer final : private Callbacks {
   Feed feed_;
   std::vector<Ended> ended_;  // during `settle`
   Later later_;
+  Commits commits_;
+  std::optional<Transactions> transactions_;  // in the place of commits
   Intake* intake_ = nullptr;  // while polled
   std::size_t delivered_ = 0;
   bool registered_ = false;
   bool assigned_ = false;
-  bool committing_ = false;
-  bool sick_ = false;
-  int looks_ = 0;  // so many more for a broker, before it is said that there is none
-  Symptoms symptoms_;
+  Sight sight_;
   bool fatal_ = false;
   Instant open_again_ = Instant::min();
   Instant declare_again_ = Instant::max();
   Instant rejoin_ = Instant::max();
   Instant read_again_ = Instant::max();
-  Instant probe_ = Instant::max();
-  Instant next_commit_ = Instant::min();
 };
 
 }  // namespace omnibus::kafka

@@ -14,7 +14,9 @@
 #include <omnibus/backends/kafka/producer.hpp>
 #include <omnibus/backends/kafka/refill.hpp>
 #include <omnibus/backends/kafka/settings.hpp>
+#include <omnibus/backends/kafka/transaction.hpp>
 #include <omnibus/detail/smaller.hpp>
+#include <omnibus/detail/uuid.hpp>
 #include <omnibus/detail/wakeup.hpp>
 #include <omnibus/result.hpp>
 #include <omnibus/subscription_spec.hpp>
@@ -32,6 +34,17 @@ struct Reading {
   Duration session_timeout{};
   Duration commit_interval{};
   Duration drain_timeout{};
+  Duration linger{};  ///< of what is published in transactions
+
+  /// How its transactions are made. Of one without a name for its member, each time by another producer.
+  TransactorPlan transactor() const {
+    std::string name = member;
+    if (name.empty()) {
+      const omnibus::detail::UuidText unique = omnibus::detail::UuidGenerator{}.next(std::chrono::system_clock::now());
+      name.assign(unique.data(), unique.size());
+    }
+    return {transactional_id(spec.group, spec.topic, name), linger, create_topics, plan};
+  }
 
   /// True for one that joins no group and commits nothing.
   bool alone() const noexcept { return spec.group.empty() || spec.use == Use::look; }
@@ -84,6 +97,8 @@ class GroupClient {
     // Cooperative rebalances lose assignments, or loop, before librdkafka 2.6.1 (its changelog).
     conf.set_default(settings.properties, "partition.assignment.strategy",
                      rd_kafka_version() >= 0x020601ff ? "cooperative-sticky" : "range,roundrobin");
+    // Who takes over must not look past an offset that somebody may still commit.
+    if (reading.spec.transactional) conf.set("isolation.level", "read_committed");
     conf.add(settings.properties).serve_consumer();
     callbacks != nullptr ? conf.call(*callbacks) : conf.quiet();
     return conf.make(RD_KAFKA_CONSUMER, secrets_of(settings));
@@ -141,6 +156,9 @@ class GroupClient {
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, "join the group");
     return {};
   }
+
+  /// Leaves the group for now. That all partitions are taken away follows.
+  void unsubscribe() { rd_kafka_unsubscribe(client_.get()); }
 
   /// All partitions of those topics that are there; the first one has to be. Blocks for a short time.
   Result<Offsets> all_partitions(const std::vector<std::string>& topics) {
@@ -227,6 +245,16 @@ class GroupClient {
   }
   /// Others may have the partitions already.
   bool assignment_lost() const noexcept { return rd_kafka_assignment_lost(client_.get()) != 0; }
+
+  /// Who we are in the group. Nothing when we are none of its members, or others may have our partitions: the broker
+  /// would take offsets of somebody without a name from anybody.
+  Membership membership() const {
+    Membership found{rd_kafka_consumer_group_metadata(client_.get())};
+    char* name = rd_kafka_memberid(client_.get());  // asked for last: it is not had again before `rebalance`
+    const bool member = name != nullptr && *name != '\0';
+    if (name != nullptr) rd_kafka_mem_free(client_.get(), name);
+    return member && !assignment_lost() ? std::move(found) : Membership{};
+  }
 
   /// Begins a commit; the callback says how it ended. Returns false when there will be no callback.
   bool commit(const rd_kafka_topic_partition_list_t& offsets) {

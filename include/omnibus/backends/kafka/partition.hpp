@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <omnibus/backends/kafka/client.hpp>
+#include <omnibus/backends/kafka/outputs.hpp>
 #include <omnibus/backends/kafka/progress.hpp>
 #include <omnibus/backends/kafka/record.hpp>
 #include <omnibus/backends/kafka/refill.hpp>
@@ -127,9 +128,11 @@ struct Partition {
   bool waits = false;                  ///< its messages wait until they are due
   std::int32_t number = 0;             ///< in its topic
   std::int32_t id = 0;                 ///< among all of the subscription
+  std::uint64_t incarnation = 0;       ///< another one each time it becomes ours
   Queue queue;
   Taken taken;
   Progress progress;
+  Outputs outputs;                         ///< of records that are done, where these are transactional
   std::uint64_t committed = never;         ///< how many were done when we last committed
   std::uint64_t committing = 0;            ///< and at the commit that is under way
   bool plain = false;                      ///< the broker takes no marks

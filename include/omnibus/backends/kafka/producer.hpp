@@ -171,12 +171,18 @@ inline Result<> created(rd_kafka_event_t* event) {
   return {};
 }
 
+/// The broker ends a transaction that is open for so long. Until then nobody reads beyond it who reads committed
+/// messages alone, and nobody takes over the partitions of a process that died in it.
+inline constexpr Duration longest_transaction = std::chrono::seconds{15};
+
 /// One producer. Thread safety: one thread produces at a time, one polls.
 class Producer {
  public:
-  /// `batch_bytes`: of messages that travel together, at most; 0: as the settings say.
-  Producer(const Settings& settings, Duration linger, Callbacks& callbacks, std::size_t batch_bytes = 0)
-      : client_{make(settings, linger, &callbacks, batch_bytes)},
+  /// `batch_bytes`: of messages that travel together, at most; 0: as the settings say. With a `transactional_id`
+  /// it publishes in transactions alone, and reports go to the callbacks.
+  Producer(const Settings& settings, Duration linger, Callbacks& callbacks, std::size_t batch_bytes = 0,
+           const std::string& transactional_id = {})
+      : client_{make(settings, linger, &callbacks, batch_bytes, transactional_id)},
         batch_bytes_{number_of(client_.get(), "batch.size")},
         events_{rd_kafka_queue_get_main(client_.get())} {}
   ~Producer() { events_.reset(); }
@@ -185,23 +191,28 @@ class Producer {
   /// Throws std::invalid_argument where the settings are wrong. Without `callbacks`, nothing
   /// is heard of it.
   static rd_kafka_t* make(const Settings& settings, Duration linger, Callbacks* callbacks,
-                          std::size_t batch_bytes = 0) {
+                          std::size_t batch_bytes = 0, const std::string& transactional_id = {}) {
     ConfBuilder conf;
+    const bool transactional = !transactional_id.empty();
     conf.add(settings)
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("partitioner", "murmur2_random")
         .set("allow.auto.create.topics", "false")
-        .set("message.timeout.ms", std::chrono::minutes{5})
+        .set("message.timeout.ms", transactional ? longest_transaction : std::chrono::minutes{5})
         .set("queue.buffering.max.messages", "10000000")  // the window is ours
         .set("queue.buffering.max.kbytes", "2147483647")
         .set("message.max.bytes", "100000000");  // the broker's own limit counts
     conf.set("linger.ms", std::to_string(std::chrono::duration<double, std::milli>(linger).count()));
-    // Every message has its report, and none is part of a transaction.
+    // Every message has its report.
     conf.leave("delivery.report.only.error").leave("transactional.id").leave("enabled_events");
+    if (transactional) {
+      conf.set("transactional.id", transactional_id).set("transaction.timeout.ms", longest_transaction);
+      conf.serve_reports();
+    }
     conf.add(settings.properties);
     if (batch_bytes > 0) conf.set("batch.size", std::to_string(batch_bytes));
-    conf.events(RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+    if (!transactional) conf.events(RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
     callbacks != nullptr ? conf.call(*callbacks) : conf.quiet();
     return conf.make(RD_KAFKA_PRODUCER, secrets_of(settings));
   }

@@ -51,6 +51,8 @@ class Progress {
       --open_;
     }
   }
+  /// The number of the first record that is not done.
+  std::uint64_t first_open() const noexcept { return base_; }
   /// The offset that says: everything before it is done. `none` while nothing is known.
   std::int64_t committable() const noexcept { return committable_; }
   /// What is done beyond `committable`.

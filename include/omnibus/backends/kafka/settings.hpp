@@ -96,6 +96,7 @@ class Callbacks {
   virtual void failed(rd_kafka_resp_err_t, std::string_view) noexcept {}
   virtual void rebalance(rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t&) noexcept {}
   virtual void committed(rd_kafka_resp_err_t, const rd_kafka_topic_partition_list_t*) noexcept {}
+  virtual void reported(const rd_kafka_message_t&) noexcept {}
 
  protected:
   ~Callbacks() = default;
@@ -241,6 +242,12 @@ class ConfBuilder {
                         rd_kafka_topic_partition_list_t* offsets, void* to) {
           static_cast<Callbacks*>(to)->committed(code, offsets);
         });
+    return *this;
+  }
+  ConfBuilder& serve_reports() {
+    rd_kafka_conf_set_dr_msg_cb(conf_.get(), [](rd_kafka_t*, const rd_kafka_message_t* sent, void* to) {
+      if (to != nullptr) static_cast<Callbacks*>(to)->reported(*sent);
+    });
     return *this;
   }
   /// For a client that is made only to see whether it can be: it says nothing.

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+
+#include <omnibus/backends/kafka/assignment.hpp>
+#include <omnibus/backends/kafka/group_client.hpp>
+
+// Tells the broker now and then what is done.
+
+namespace omnibus::kafka {
+
+/// Thread safety: one thread.
+class Commits {
+ public:
+  Commits(Assignment& assignment, Duration interval) : assignment_{assignment}, interval_{interval} {}
+
+  /// When there is something to do next.
+  Instant next(Instant now) const noexcept {
+    return next_ > now && assignment_.needs_commit() ? next_ : Instant::max();
+  }
+  /// Begins a commit when it is time for one. With no broker in sight librdkafka would keep it for long, and its
+  /// end would wait for that: then `sick`.
+  void turn(GroupClient& client, Instant now, bool sick) {
+    if (now < next_) return;
+    next_ = now + interval_;
+    if (under_way_ || sick) return;
+    const Offsets offsets = assignment_.uncommitted();
+    if (offsets->cnt == 0) return;
+    under_way_ = client.commit(*offsets);
+  }
+  /// The broker's answer.
+  void ended(rd_kafka_resp_err_t all, const rd_kafka_topic_partition_list_t* list) noexcept {
+    under_way_ = false;
+    if (list != nullptr) assignment_.note_committed(all, *list);
+  }
+  /// There will be no answer.
+  void forget() noexcept { under_way_ = false; }
+
+  /// Returns false when the broker has not confirmed all by then.
+  bool finish(GroupClient& client, Instant until, bool sick) {
+    for (int attempt = 0; attempt < 2; ++attempt) {  // the second without marks, where it takes none
+      const Offsets offsets = assignment_.uncommitted();
+      if (offsets->cnt == 0) return true;
+      if (sick) return false;
+      const Event answer = client.commit(*offsets, until);
+      const auto* answers = answer ? rd_kafka_event_topic_partition_list(answer.get()) : nullptr;
+      if (answers == nullptr) return false;
+      assignment_.note_committed(rd_kafka_event_error(answer.get()), *answers);
+    }
+    return assignment_.uncommitted()->cnt == 0;
+  }
+
+ private:
+  Assignment& assignment_;
+  const Duration interval_;
+  bool under_way_ = false;
+  Instant next_ = Instant::min();
+};
+
+}  // namespace omnibus::kafka
