@@ -10,11 +10,9 @@
 
 #include <omnibus/backend.hpp>
 #include <omnibus/detail/latch.hpp>
-#include <omnibus/limits.hpp>
 #include <omnibus/message_batch.hpp>
 
-// A MessageBatch on its way to the backend: what is checked before, and what the endings of its messages
-// are as one.
+// A MessageBatch on its way to the backend, and what the endings of its messages are as one.
 
 namespace omnibus::detail {
 
