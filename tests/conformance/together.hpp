@@ -11,8 +11,8 @@
 
 #include "tools.hpp"
 
-// Several messages at once: `publish_all` tells one ending of many, and `publish_atomic`, where the backend has
-// it, lets readers see all of a batch or nothing.
+// Several messages at once: `publish_all` tells one ending of many, and `publish_atomic`, where the backend
+// has it, lets readers see all of a batch or nothing.
 
 namespace conformance {
 
