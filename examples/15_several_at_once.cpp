@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Several messages are published as one: one ending for all of them, and, where the backend can, all or nothing.
+// Several messages at once: one ending for all of them, and, where the backend can, all or nothing.
 #include <condition_variable>
 #include <iostream>
 #include <mutex>

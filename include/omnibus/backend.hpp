@@ -9,7 +9,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include <omnibus/detail/unique_function.hpp>
 #include <omnibus/message.hpp>
@@ -68,9 +67,9 @@ struct Addressed {
   std::string_view topic;
   MessageView message;
 };
-/// Runs exactly once with the ending of all of them: a Receipt for each, in their order, or one error that
-/// means for each what it means to a PublishDone.
-using AtomicDone = detail::UniqueFunction<void(Result<std::vector<Receipt>>)>;
+/// Runs exactly once with the ending of all of them: a Receipt for each, in their order, which live as long as
+/// the call, or one error that means for each what it means to a PublishDone.
+using AtomicDone = detail::UniqueFunction<void(Result<std::span<const Receipt>>)>;
 
 /// How a delivery ended, told to the backend.
 struct Settlement {

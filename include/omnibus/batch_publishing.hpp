@@ -77,8 +77,12 @@ Result<std::vector<Receipt>> submit_atomic_and_wait(To& to, const MessageBatch& 
   for (const MessageBatch::Each& each : batch) messages.push_back({each.topic, each.message.view()});
   Result<std::vector<Receipt>> result = std::vector<Receipt>{};
   Latch ended{1};
-  to.submit_atomic(messages, how, [&](Result<std::vector<Receipt>> ending) {
-    result = std::move(ending);
+  to.submit_atomic(messages, how, [&](Result<std::span<const Receipt>> ending) {
+    if (ending) {
+      result->assign(ending->begin(), ending->end());
+    } else {
+      result = std::move(ending.error());
+    }
     ended.arrive();
   });
   ended.wait();

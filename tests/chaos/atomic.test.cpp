@@ -9,8 +9,8 @@
 #include "catch.hpp"
 #include "chaos.hpp"
 
-// A publisher of atomic batches is killed, again and again, whatever it is doing: whoever reads everything finds
-// each batch whole in both of its topics, or not at all.
+// A publisher of atomic batches is killed, again and again, whatever it is doing: whoever reads everything
+// finds each batch whole in both of its topics, or not at all.
 
 namespace {
 

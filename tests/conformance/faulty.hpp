@@ -290,7 +290,8 @@ class Faulty {
         alone(each);
         std::this_thread::yield();
       }
-      return done(std::vector<ob::Receipt>(messages.size()));
+      const std::vector<ob::Receipt> receipts(messages.size());
+      return done(std::span{receipts});
     }
     inner_.submit_atomic(messages, how, std::move(done));
   }

@@ -12,10 +12,10 @@ using namespace omnibus::unit;
 
 namespace {
 
-Error failed(Errc code, std::string context = "so it is") { return Error::make(code, "publish", std::move(context)); }
+Error failed(Errc code) { return Error::make(code, "publish", "so it is"); }
 
 /// Takes messages and notes the calls; ends them as it is told.
-struct Backend {
+struct Notes {
   std::vector<std::string> calls;
   std::vector<Result<Receipt>> endings;
   Duration timeout{};
@@ -84,7 +84,7 @@ TEST_CASE("many endings are one: unknown before what cannot help before what may
 }
 
 TEST_CASE("what follows one another in a topic is one call, in the order of the batch") {
-  Backend backend;
+  Notes backend;
   const MessageBatch batch = batch_of({"a", "a", "b", "a", "c", "c"});
   const auto endings = detail::submit_all_and_wait(backend, batch, {10s});
   CHECK(backend.calls == std::vector<std::string>{"a 1 2", "b 3", "a 4", "c 5 6"});
@@ -94,7 +94,7 @@ TEST_CASE("what follows one another in a topic is one call, in the order of the 
 }
 
 TEST_CASE("each message of a batch has its own ending") {
-  Backend backend;
+  Notes backend;
   backend.endings = {Receipt{7}, failed(Errc::rejected), failed(Errc::outcome_unknown)};
   const auto endings = detail::submit_all_and_wait(backend, batch_of({"a", "b", "b"}), {10s});
   REQUIRE(endings.size() == 3);

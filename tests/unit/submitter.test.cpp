@@ -30,7 +30,7 @@ struct Notes {
 
 /// Likewise, of several messages at once, with the same ending for each of them.
 struct AtomicNotes : Notes {
-  Result<std::vector<Receipt>> ending = std::vector<Receipt>{};
+  Result<std::span<const Receipt>> ending = std::span<const Receipt>{};
   void submit_atomic(std::span<const Addressed> messages, const Submit&, AtomicDone done) {
     for (const Addressed& each : messages) got.push_back(each.message.sequence);
     done(ending);
@@ -133,7 +133,7 @@ TEST_CASE("what is published as one is numbered like the rest, also when it fail
     std::vector<Addressed> messages{{"t", {}}, {"u", {}}};
     for (Addressed& each : messages) each.message.key = "k";
     std::string ending = "none";
-    submitter.submit_atomic(messages, {1s}, [&](const Result<std::vector<Receipt>>& result) {
+    submitter.submit_atomic(messages, {1s}, [&](const Result<std::span<const Receipt>>& result) {
       ending = result ? "ok" : to_string(result.error().code);
     });
     return ending;

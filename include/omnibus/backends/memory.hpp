@@ -65,7 +65,8 @@ class Memory {
     if (closed_.load()) return done(Error::make(Errc::closed, "publish", "the bus is closed"));
     std::vector<memory::Topic*> topics;
     for (const Addressed& each : messages) topics.push_back(&find(each.topic));
-    done(memory::Topic::store_as_one(topics, messages, how));
+    auto stored = memory::Topic::store_as_one(topics, messages, how);
+    stored ? done(std::span<const Receipt>{*stored}) : done(std::move(stored.error()));
   }
   Result<> flush(Instant) { return {}; }
   Consumer consume(const SubscriptionSpec& spec) { return Consumer{broker_, spec}; }

@@ -157,7 +157,7 @@ TEST_CASE("a batch of memory that is larger than its log takes is refused, and n
     const Message large = message_of("2", "k", std::string(size, 'x'));
     const std::vector<Addressed> messages{{"small", small.view()}, {"large", large.view()}};
     std::string ending = "none";
-    memory.submit_atomic(messages, {10s, true}, [&](const Result<std::vector<Receipt>>& result) {
+    memory.submit_atomic(messages, {10s, true}, [&](const Result<std::span<const Receipt>>& result) {
       ending = result ? "ok " + std::to_string(result->front().position.major)
                       : std::string{to_string(result.error().code)};
     });

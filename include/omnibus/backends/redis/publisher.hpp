@@ -96,7 +96,7 @@ class Publisher {
       item.several = several;
       auto ended = [several, done = std::move(done)](Result<Receipt> ending) mutable {
         if (!ending) return done(std::move(ending.error()));
-        done(std::move(*several).receipts());
+        done(several->receipts());
       };
       outbox_->push(std::move(ended), deadline);
     }

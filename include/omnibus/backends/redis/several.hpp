@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -62,7 +61,9 @@ class Several {
  public:
   explicit Several(std::span<const Placed> all) {
     for (const Placed& each : all) {
-      if (std::find(routes_.begin(), routes_.end(), each.route) == routes_.end()) routes_.push_back(each.route);
+      bool known = false;
+      for (const Route* one : routes_) known |= one == each.route;
+      if (!known) routes_.push_back(each.route);
       receipts_.push_back({each.shard, {}});
     }
   }
@@ -77,7 +78,7 @@ class Several {
   }
   /// True when the reply has made sense.
   bool is_whole() const noexcept { return read_ == receipts_.size(); }
-  std::vector<Receipt> receipts() && { return std::move(receipts_); }
+  std::span<const Receipt> receipts() const noexcept { return receipts_; }
 
  private:
   std::vector<Route*> routes_;

@@ -73,7 +73,7 @@ class Publisher {
     }
     auto ended = [several, done = std::move(done)](Result<Receipt> ending) mutable {
       if (!ending) return done(std::move(ending.error()));
-      done(std::move(several->receipts));
+      done(std::span<const Receipt>{several->receipts});
     };
     outbox_->add(several, std::move(ended), deadline);
     lock.unlock();

@@ -60,7 +60,7 @@ TEST_CASE("redis: several messages have a receipt each when there is an id for e
   for (std::size_t i = 0; i < 3; ++i) several.note(id_at(i, i == 1 ? "7-0" : "6-4"));
   several.note(id_at(3, "8-0"));  // more than was asked for harms nobody
   REQUIRE(several.is_whole());
-  const std::vector<Receipt> receipts = std::move(several).receipts();
+  const auto receipts = several.receipts();
   REQUIRE(receipts.size() == 3);
   CHECK(receipts[0].partition == 0);
   CHECK(receipts[0].position == Position{6, 4});
