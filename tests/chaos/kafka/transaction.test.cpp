@@ -253,6 +253,28 @@ TEST_CASE("transactional: a frozen process finds its transaction, or its place i
   });
 }
 
+TEST_CASE("transactional: an output that the broker refuses keeps back the others, and health says why", "[transaction]") {
+  Case f{"transactional refused"};
+  const std::string topic = f.topic();
+  Raw{}.create_topic(topic, 1);
+  Raw{}.create_topic(out_of(topic), partitions);
+  Raw{}.create_topic(audit_of(topic), partitions, -1, {{"max.message.bytes", "20000"}});
+  ChaosBus bus{shared_config(f)};
+  const auto handler = [&topic](const ob::Delivery& delivery) -> ob::Result<> {
+    if (auto done = ob::publish_with(delivery, out_of(topic), delivery.payload()); !done) return done;
+    return ob::publish_with(delivery, audit_of(topic), std::string(30'000, 'x'));
+  };
+  auto subscription = bus.subscribe(topic, handler | stages());
+  CHECK(bus.publish(topic, "17"));
+  eventually(
+      f, [&] { return mentions(subscription.health().problem, "MSG_SIZE_TOO_LARGE"); }, "health to say it");
+  CHECK_FALSE(subscription.health().ok);
+  Reader out{out_of(topic)};
+  out.read(500);
+  CHECK(out.count() == 0);
+  CHECK_FALSE(subscription.stop(3s));  // it comes again
+}
+
 TEST_CASE("transactional: the broker is killed and comes back", "[transaction]") {
   Shipping s{"transactional broker"};
   s.start(2);
