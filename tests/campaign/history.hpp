@@ -87,6 +87,7 @@ struct Rules {
   bool parked = false;          ///< order=parked: what is parked is still waited for
   bool idempotent = false;      ///< no effect twice
   bool marked = false;          ///< the broker says when a message comes again
+  bool once = false;            ///< the broker keeps one copy of a publish, however often it was sent
   std::uint32_t attempts = 0;   ///< in all; 0: not said
   std::int64_t max_age_ms = 0;  ///< no attempt later than this after the first failure; 0: not said
 };
@@ -260,6 +261,8 @@ inline std::optional<Rules> read_rules(std::string_view text) {
       rules.idempotent = true;
     } else if (word == "marked") {
       rules.marked = true;
+    } else if (word == "once") {
+      rules.once = true;
     } else if (word != "order=relaxed" && !number("attempts=", rules.attempts) &&
                !number("max_age_ms=", rules.max_age_ms)) {
       return std::nullopt;

@@ -27,6 +27,7 @@ struct MessageFacts {
   std::uint16_t open = 0;          ///< publishes without an ending
   std::uint16_t ok = 0;
   std::uint16_t failed = 0;
+  std::uint16_t redrives = 0;
   std::uint16_t copies_allowed = 0;  ///< that a broker may have: of resends, and of redrives
   bool first_ok = false;  ///< the first publish was ok: its place in the order is known
   bool delivered = false; ///< to any group
@@ -133,6 +134,7 @@ class Known {
       case Kind::letter: copy(event).letter = true; break;
       case Kind::settle: settle(copy(event), event.outcome); break;
       case Kind::redrive:
+        ++messages[event.message].redrives;
         ++messages[event.message].copies_allowed;
         copy(event).redriven = true;
         break;
