@@ -29,9 +29,11 @@ class OnePosition {
     }
     const bool tells = event.kind == Kind::deliver || event.kind == Kind::ending;
     if (!tells || !event.has_position()) return;
+    if (known_.erasing[known_.timeline.messages[event.message].topic]) return;
     report.judged(Property::position);
     const std::uint64_t place = place_of(event);
-    if (event.kind == Kind::deliver && known_.timeline.rules_of(event).once) count(event, place, report);
+    const bool counts = known_.timeline.rules_of(event).once && !known_.may_be_gone(event.message);
+    if (event.kind == Kind::deliver && counts) count(event, place, report);
     const auto [found, is_new] = messages_.try_emplace(place, event.message);
     if (is_new || found->second == event.message) return;
     report.violated(Property::position, known_.id_of(event), " is at position ", event.major, "-",
@@ -86,6 +88,7 @@ class Liveness {
       case Kind::fault: waiting_ = false; return;
       case Kind::heal: heal(event); return;
       case Kind::begin: open(event) = 0; return;  // whoever was it before is dead
+      case Kind::recreate: forget(event); return;
       case Kind::publish:
         ++open(event);
         if (waiting_ && wanted_ == 0) wanted_ = event.at;
@@ -128,7 +131,7 @@ class Liveness {
     if (event.outcome != Outcome::ok) return;
     if (waiting_ && wanted_ != 0) recovered(event.at, report);
     waiting_ = false;
-    if (known_.message_of(event).ok > 0) return;
+    if (known_.message_of(event).ok > 0 || known_.may_be_gone(event.message)) return;
     for (const std::uint32_t reader : known_.timeline.readers_of(event.message)) {
       if (known_.copy_of(event.message, reader).processed()) continue;
       Group& group = groups_[reader];
@@ -148,7 +151,14 @@ class Liveness {
     const bool processes = event.kind == Kind::settle ? event.outcome == Outcome::dropped
                                                       : event.kind != Kind::deliver;
     const bool first = processes && !known_.copy_of(event).processed();
-    if (first && known_.message_of(event).ok > 0) --group.backlog;
+    const bool counts = first && !known_.may_be_gone(event.message);
+    if (counts && known_.message_of(event).ok > 0) --group.backlog;
+  }
+  /// What was deleted nobody has to process.
+  void forget(const Event& event) {
+    const std::uint32_t topic = known_.topic_of(event);
+    if (!known_.erasing[topic]) return;
+    for (const std::uint32_t reader : known_.timeline.readers[topic]) groups_[reader].backlog = 0;
   }
   void progress(std::uint32_t reader, std::int64_t at, Report& report) {
     const Group& group = groups_[reader];

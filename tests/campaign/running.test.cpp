@@ -62,6 +62,16 @@ TEST_CASE("P12 passes a message that is published once") {
   CHECK(holds(story, Property::position));
 }
 
+TEST_CASE("P12 passes whatever comes while a topic is deleted") {
+  Story story{"once"};
+  story.sent("a0").sent("a1").handled("a0", {.major = 5}).by("campaign");
+  story.add({.kind = Kind::erase, .topic = "orders"}).sent("b0").handled("b0", {.major = 5});
+  story.handled("a1", {.major = 5}).by("campaign").add({.kind = Kind::recreate, .topic = "orders"});
+  SECTION("and what comes again later") { story.deliver("b0", {.attempt = 2, .major = 7}); }
+  SECTION("and a position that is used again") { story.sent("c0").handled("c0", {.major = 5}); }
+  CHECK(holds(story, Property::position));
+}
+
 TEST_CASE("P14 flags what does not go on") {
   const Limits limits{.recovery = 100 * Story::ms, .stall = 1000 * Story::ms};
   Story story;

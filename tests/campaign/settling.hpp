@@ -129,7 +129,7 @@ class DeadLetters {
         const CopyFacts& copy = known_.copy_of(i, reader);
         const bool stays = copy.letter || (copy.dead_letter && !copy.effect);
         report.totals.letters += stays;
-        if (!stays || copy.letter || !read_[reader]) continue;
+        if (!stays || copy.letter || !read_[reader] || (copy.redriven && known_.may_be_gone(i))) continue;
         report.violated(Property::letters, timeline.ids.word(i),
                         copy.redriven ? " was redriven, has no effect, and is not in the dead-letter topic"
                                       : " was reported as a dead letter, but is not in its topic");

@@ -208,7 +208,7 @@ void consume(const Work& work) {
   // Idempotent producers and positions: RabbitMQ has neither, and Redis keeps what was sent again.
   const char* once = chaos::Broker::once ? " once" : "";
   const std::string rules =
-      "order=" + work.order + " idempotent attempts=" + std::to_string(attempts) + once;
+      "order=" + work.order + " idempotent keeps attempts=" + std::to_string(attempts) + once;
   recorder.record({.kind = Kind::join, .topic = work.topic, .group = work.group, .note = rules});
   ob::EventBus<Backend, Witness>::SubscribeOptions how{.concurrency = 4, .window = 256};
   if (work.order == "parked") {
