@@ -218,6 +218,10 @@ void consume(const Work& work) {
   const auto policy = ob::retry({.attempts = attempts, .initial = 1ms, .max = 20ms}) |
                       ob::dead_letter(work.topic + ".dlq");
   const auto handle = [&](const ob::Delivery& delivery) { return till.handle(delivery); };
+  const auto leaking = [&](const ob::Delivery& delivery) {
+    if (::dup(STDIN_FILENO) < 0) throw std::runtime_error{"no more files"};
+    return till.handle(delivery);
+  };
   const auto keyless = [&](const ob::Delivery& delivery) { return till.handle_without_key(delivery); };
   const auto subscription = [&] {
     const auto keyed = policy | ob::idempotent(till.seen(), {.lease = 5s});
@@ -225,8 +229,9 @@ void consume(const Work& work) {
     if (work.defect == "marks-first") {
       return bus.subscribe(work.topic, handle | marks_first(till.seen()) | keyed, how);
     }
+    if (work.defect == "leaks") return bus.subscribe(work.topic, leaking | keyed, how);
     if (work.defect == "keyless") return bus.subscribe(work.topic, keyless | policy, how);
-    throw std::invalid_argument{"a defect is marks-first or keyless"};
+    throw std::invalid_argument{"a defect is marks-first, leaks or keyless"};
   }();
   while (!over(1h)) {
   }
