@@ -29,11 +29,11 @@ class OnePosition {
     }
     const bool tells = event.kind == Kind::deliver || event.kind == Kind::ending;
     if (!tells || !event.has_position()) return;
-    if (known_.erasing[known_.timeline.messages[event.message].topic]) return;
+    const bool erasing = known_.erasing[known_.timeline.messages[event.message].topic];
+    if (erasing || known_.may_be_gone(event.message)) return;
     report.judged(Property::position);
     const std::uint64_t place = place_of(event);
-    const bool counts = known_.timeline.rules_of(event).once && !known_.may_be_gone(event.message);
-    if (event.kind == Kind::deliver && counts) count(event, place, report);
+    if (event.kind == Kind::deliver && known_.timeline.rules_of(event).once) count(event, place, report);
     const auto [found, is_new] = messages_.try_emplace(place, event.message);
     if (is_new || found->second == event.message) return;
     report.violated(Property::position, known_.id_of(event), " is at position ", event.major, "-",
