@@ -13,9 +13,10 @@
 namespace campaign {
 
 /// P1: each message of which one publish was ok is processed, in each group that reads its topic: an
-/// effect, a dead letter, or dropped because the user wrote so (unless the group `keeps` all). It judges a history that is over: what
-/// nobody has drained is lost. What a fault deletes from a topic (`erase`) is not. It counts no `duplicate`: whoever marks a key and dies has done nothing. It
-/// cannot see a group that never joined, and groups have to join before the first publish.
+/// effect, a dead letter, or dropped because the user wrote so (unless the group `keeps` all). It judges a
+/// history that is over: what nobody has drained is lost. What a fault deletes from a topic (`erase`) is not.
+/// It counts no `duplicate`: whoever marks a key and dies has done nothing. It cannot see a group that never
+/// joined, and groups have to join before the first publish.
 class NoLostPublish {
  public:
   explicit NoLostPublish(const Known& known) : known_{known} {}

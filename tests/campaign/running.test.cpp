@@ -45,7 +45,9 @@ TEST_CASE("P12 flags a message at more positions than it was published") {
   Story story{"once"};
   story.sent("a0").handled("a0", {.major = 5});
   SECTION("twice") { story.deliver("a0", {.major = 6}); }
-  SECTION("and not when it comes again") { story.deliver("a0", {.attempt = 2, .major = 5}).deliver("a0", {.minor = 5}); }
+  SECTION("and not when it comes again") {
+    story.deliver("a0", {.attempt = 2, .major = 5}).deliver("a0", {.minor = 5});
+  }
   SECTION("in another partition") { story.deliver("a0", {.partition = 1, .major = 5}); }
   SECTION("redriven once, and there twice") {
     story.by("campaign").say(Kind::redrive, "a0").deliver("a0", {.major = 6}).deliver("a0", {.major = 7});
@@ -56,8 +58,12 @@ TEST_CASE("P12 flags a message at more positions than it was published") {
 TEST_CASE("P12 passes a message that is published once") {
   Story story{"once"};
   story.sent("a0").handled("a0", {.major = 5});
-  SECTION("and comes again") { story.deliver("a0", {.attempt = 2, .major = 5}).deliver("a0", {.attempt = 3, .major = 5}); }
-  SECTION("and again by its user") { story.sent("a0").deliver("a0", {.major = 6}).deliver("a0", {.attempt = 2, .major = 5}); }
+  SECTION("and comes again") {
+    story.deliver("a0", {.attempt = 2, .major = 5}).deliver("a0", {.attempt = 3, .major = 5});
+  }
+  SECTION("and again by its user") {
+    story.sent("a0").deliver("a0", {.major = 6}).deliver("a0", {.attempt = 2, .major = 5});
+  }
   SECTION("and redriven") { story.by("campaign").say(Kind::redrive, "a0").deliver("a0", {.major = 6}); }
   CHECK(holds(story, Property::position));
 }

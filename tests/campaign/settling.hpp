@@ -92,9 +92,9 @@ class SettledLast {
 /// P10: a message is processed, or a dead letter, not both; unless it was redriven in between, or the
 /// process died before it could settle the first (only then may it come again; and not after an effect
 /// that is remembered). A dead letter that a consumer has reported is in its topic, or was redriven and has
-/// its effect, if anybody has read that topic; who redrives has to, in the end. A letter names the error and the attempts, and those are all that are allowed unless the handler
-/// or the error (`permanent`) said that trying again cannot help. Letters of parked order may be of
-/// messages that nobody has tried.
+/// its effect, if anybody has read that topic; who redrives has to, in the end. A letter names the error and
+/// the attempts, and those are all that are allowed unless the handler or the error (`permanent`) said that
+/// trying again cannot help. Letters of parked order may be of messages that nobody has tried.
 class DeadLetters {
  public:
   explicit DeadLetters(const Known& known)
