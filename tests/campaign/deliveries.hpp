@@ -211,12 +211,14 @@ class NoSkip {
     const MessageFacts& facts = known_.message_of(event);
     if (facts.publishes == 0) return;
     report.judged(Property::skipped);
+    const bool erasing = known_.erasing[timeline.messages[event.message].topic];
     const auto& ranks = known_.of_key[timeline.messages[event.message].key];
     std::uint32_t& next = next_[timeline.stream_of(event)];
     for (; next < facts.rank; ++next) {
       const std::uint32_t earlier = ranks[next];
       const CopyFacts& copy = known_.copy_of(earlier, event.subscription);
       if (!known_.messages[earlier].first_ok || copy.processed()) continue;
+      if (erasing || known_.may_be_gone(earlier)) continue;
       report.violated(Property::skipped, timeline.ids.word(earlier), " was there, and ",
                       known_.id_of(event), " of the same key came to group ", known_.group_of(event),
                       " before it");

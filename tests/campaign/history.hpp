@@ -34,12 +34,14 @@ enum class Kind : std::uint8_t {
   commit,       ///< of a group in a partition: all below `position` is done with
   fault,        ///< before something is broken; `key`: the process that suffers, or the broker
   heal,         ///< after it works again; `key` and `note` as in its fault
-  recreate,     ///< before a topic is made anew, so that its positions begin again
+  erase,        ///< before a topic is deleted with what is in it; until its `recreate` positions tell nothing
+  recreate,     ///< a topic begins anew, and so do its positions; after `erase`, what was published is gone
   gauge,        ///< `value` of what `note` names; `number`: what it may be at most
 };
-inline constexpr std::array<std::string_view, 17> kinds{
+inline constexpr std::array<std::string_view, 18> kinds{
     "begin",  "close",  "join",        "publish", "ending",  "deliver", "finish", "effect", "settle",
-    "dead_letter", "letter", "redrive", "commit", "fault", "heal", "recreate", "gauge"};
+    "dead_letter", "letter", "redrive", "commit", "fault", "heal", "erase", "recreate",
+    "gauge"};
 
 /// How it ended.
 enum class Outcome : std::uint8_t {
@@ -87,6 +89,8 @@ struct Rules {
   bool parked = false;          ///< order=parked: what is parked is still waited for
   bool idempotent = false;      ///< no effect twice
   bool marked = false;          ///< the broker says when a message comes again
+  bool keeps = false;           ///< nobody drops a message: what was dropped is lost
+  bool once = false;            ///< the broker keeps one copy of a publish, however often it was sent
   std::uint32_t attempts = 0;   ///< in all; 0: not said
   std::int64_t max_age_ms = 0;  ///< no attempt later than this after the first failure; 0: not said
 };
@@ -260,6 +264,10 @@ inline std::optional<Rules> read_rules(std::string_view text) {
       rules.idempotent = true;
     } else if (word == "marked") {
       rules.marked = true;
+    } else if (word == "keeps") {
+      rules.keeps = true;
+    } else if (word == "once") {
+      rules.once = true;
     } else if (word != "order=relaxed" && !number("attempts=", rules.attempts) &&
                !number("max_age_ms=", rules.max_age_ms)) {
       return std::nullopt;

@@ -18,6 +18,7 @@ namespace campaign {
 struct MessageFacts {
   std::uint64_t hash = 0;
   std::int64_t begun = 0;          ///< its last publish
+  std::int64_t sent = 0;           ///< that, or its last redrive
   std::int64_t deadline = 0;       ///< of that; 0: none
   std::uint32_t envelope = 0;
   std::uint32_t publisher = 0;     ///< the process of its last publish
@@ -27,6 +28,7 @@ struct MessageFacts {
   std::uint16_t open = 0;          ///< publishes without an ending
   std::uint16_t ok = 0;
   std::uint16_t failed = 0;
+  std::uint16_t redrives = 0;
   std::uint16_t copies_allowed = 0;  ///< that a broker may have: of resends, and of redrives
   bool first_ok = false;  ///< the first publish was ok: its place in the order is known
   bool delivered = false; ///< to any group
@@ -95,12 +97,16 @@ class Known {
         messages(of.messages.size()),
         copies(of.copies),
         of_key(of.keys.size()),
+        erased(of.words.size()),
+        erasing(of.words.size()),
         closed(of.processes.size()) {}
 
   const Timeline& timeline;
   std::vector<MessageFacts> messages;
   std::vector<CopyFacts> copies;
   std::vector<std::vector<std::uint32_t>> of_key;  ///< its messages, in the order of their first publish
+  std::vector<std::int64_t> erased;                ///< by the word of a topic: what was sent before is gone
+  std::vector<bool> erasing;                       ///< likewise: it is just being deleted
   std::vector<bool> closed;                        ///< processes that have ended well
   FaultFacts faults;
   std::int64_t now = 0;
@@ -110,6 +116,10 @@ class Known {
   /// Of a message in the group of this subscription to its topic.
   const CopyFacts& copy_of(std::uint32_t message, std::uint32_t subscription) const {
     return copies[timeline.messages[message].first_copy + timeline.subscriptions[subscription].place];
+  }
+  /// A fault may have deleted it.
+  bool may_be_gone(std::uint32_t message) const {
+    return messages[message].sent < erased[timeline.messages[message].topic];
   }
   std::string_view id_of(const Event& event) const { return timeline.ids.word(event.message); }
   std::string_view group_of(const Event& event) const {
@@ -133,11 +143,21 @@ class Known {
       case Kind::letter: copy(event).letter = true; break;
       case Kind::settle: settle(copy(event), event.outcome); break;
       case Kind::redrive:
+        ++messages[event.message].redrives;
         ++messages[event.message].copies_allowed;
+        messages[event.message].sent = event.at;
         copy(event).redriven = true;
+        break;
+      case Kind::erase: erasing[topic_of(event)] = true; break;
+      case Kind::recreate:
+        if (erasing[topic_of(event)]) erased[topic_of(event)] = event.at;
+        erasing[topic_of(event)] = false;
         break;
       default: break;
     }
+  }
+  std::uint32_t topic_of(const Event& event) const {
+    return timeline.subscriptions[event.subscription].topic;
   }
 
  private:
@@ -152,7 +172,7 @@ class Known {
     }
     ++message.open;
     ++message.copies_allowed;
-    message.begun = event.at;
+    message.begun = message.sent = event.at;
     message.deadline = event.value == 0 ? 0 : event.at + static_cast<std::int64_t>(event.value);
     message.publisher = event.process;
     message.healed_before = faults.healed();

@@ -13,9 +13,10 @@
 namespace campaign {
 
 /// P1: each message of which one publish was ok is processed, in each group that reads its topic: an
-/// effect, a dead letter, or dropped because the user wrote so. It judges a history that is over: what
-/// nobody has drained is lost. It counts no `duplicate`: whoever marks a key and dies has done nothing. It
-/// cannot see a group that never joined, and groups have to join before the first publish.
+/// effect, a dead letter, or dropped because the user wrote so (unless the group `keeps` all). It judges a
+/// history that is over: what nobody has drained is lost. What a fault deletes from a topic (`erase`) is not.
+/// It counts no `duplicate`: whoever marks a key and dies has done nothing. It cannot see a group that never
+/// joined, and groups have to join before the first publish.
 class NoLostPublish {
  public:
   explicit NoLostPublish(const Known& known) : known_{known} {}
@@ -29,7 +30,7 @@ class NoLostPublish {
       bool lost = timeline.readers_of(i).empty();
       if (lost) report.violated(Property::lost, timeline.ids.word(i), " has no group that reads it");
       for (const std::uint32_t reader : timeline.readers_of(i)) {
-        if (known_.copy_of(i, reader).processed()) continue;
+        if (is_processed(i, reader) || known_.may_be_gone(i)) continue;
         lost = true;
         report.violated(Property::lost, timeline.ids.word(i), " of key ",
                         timeline.words.word(timeline.keys[message.key].word), " was ok, and group ",
@@ -40,6 +41,12 @@ class NoLostPublish {
   }
 
  private:
+  bool is_processed(std::uint32_t message, std::uint32_t reader) const {
+    CopyFacts copy = known_.copy_of(message, reader);
+    if (known_.timeline.subscriptions[reader].rules.keeps) copy.dropped = false;
+    return copy.processed();
+  }
+
   const Known& known_;
 };
 

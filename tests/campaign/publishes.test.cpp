@@ -75,6 +75,41 @@ TEST_CASE("P1 passes") {
   CHECK(holds(story, Property::lost));
 }
 
+TEST_CASE("P1 flags what was dropped by a group that keeps everything") {
+  Story story{"order=strict keeps"};
+  story.sent("a0").deliver("a0").settle("a0", Outcome::dropped);
+  CHECK(violated(story) == Violated{Property::lost});
+}
+
+TEST_CASE("P1 passes what was deleted, and flags what is lost afterwards") {
+  Story story;
+  story.sent("a0").by("campaign").add({.kind = Kind::erase, .topic = "orders"});
+  story.sent("a1").by("campaign");
+  SECTION("while its topic is deleted and made anew") {
+    story.add({.kind = Kind::recreate, .topic = "orders"});
+    story.sent("a2").handled("a2");
+    CHECK(holds(story, Property::lost));
+  }
+  SECTION("and passed over meanwhile") {
+    story.sent("a2").handled("a2").by("campaign").add({.kind = Kind::recreate, .topic = "orders"});
+    CHECK(holds(story, Property::skipped));
+  }
+  SECTION("but after that") {
+    story.add({.kind = Kind::recreate, .topic = "orders"});
+    story.sent("a2");
+    CHECK(violated(story) == Violated{Property::lost});
+  }
+  SECTION("but in another topic") {
+    story.add({.kind = Kind::recreate, .topic = "refunds"});
+    CHECK(violated(story) == Violated{Property::lost});
+  }
+  SECTION("but published again") {
+    story.add({.kind = Kind::recreate, .topic = "orders"});
+    story.sent("a0");
+    CHECK(violated(story) == Violated{Property::lost});
+  }
+}
+
 TEST_CASE("P2 flags what nobody has published") {
   Story story;
   SECTION("delivered") { story.handled("a0"); }

@@ -18,18 +18,23 @@ namespace campaign {
 
 /// P12: a position of a partition, as receipts and deliveries tell it, is one message; also of a topic
 /// that is made anew, from then on. Position zero is not judged: recorders write it where a broker has none
-/// that lasts. Positions are told apart by 64 bits of a hash.
+/// that lasts. Positions are told apart by 64 bits of a hash. Of a group whose rules say `once`: a message
+/// has as many positions as it was published and redriven, at most.
 class OnePosition {
  public:
-  explicit OnePosition(const Known& known) : known_{known} {}
+  explicit OnePosition(const Known& known) : known_{known}, first_(known.copies.size()) {}
   void see(const Event& event, Report& report) {
     if (event.kind == Kind::recreate) {
       ++lives_[known_.timeline.subscriptions[event.subscription].topic];
     }
     const bool tells = event.kind == Kind::deliver || event.kind == Kind::ending;
     if (!tells || !event.has_position()) return;
+    const bool erasing = known_.erasing[known_.timeline.messages[event.message].topic];
+    if (erasing || known_.may_be_gone(event.message)) return;
     report.judged(Property::position);
-    const auto [found, is_new] = messages_.try_emplace(place_of(event), event.message);
+    const std::uint64_t place = place_of(event);
+    if (event.kind == Kind::deliver && known_.timeline.rules_of(event).once) count(event, place, report);
+    const auto [found, is_new] = messages_.try_emplace(place, event.message);
     if (is_new || found->second == event.message) return;
     report.violated(Property::position, known_.id_of(event), " is at position ", event.major, "-",
                     event.minor, " of partition ", event.partition, ", and so is ",
@@ -38,6 +43,19 @@ class OnePosition {
   void finish(Report&) const {}
 
  private:
+  void count(const Event& event, std::uint64_t place, Report& report) {
+    const std::size_t copy = known_.timeline.copy_of(event);
+    if (first_[copy] == 0) first_[copy] = place;
+    if (first_[copy] == place) return;
+    std::vector<std::uint64_t>& further = further_[copy];
+    if (std::find(further.begin(), further.end(), place) != further.end()) return;
+    further.push_back(place);
+    const MessageFacts& message = known_.message_of(event);
+    if (further.size() + 1 <= std::size_t{message.publishes} + message.redrives) return;
+    report.violated(Property::position, known_.id_of(event), " stands at ", further.size() + 1,
+                    " positions, the last is ", event.major, "-", event.minor, " of partition ",
+                    event.partition);
+  }
   std::uint64_t place_of(const Event& event) const {
     using omnibus::detail::mix64;
     const std::uint32_t topic = known_.timeline.messages[event.message].topic;
@@ -48,6 +66,8 @@ class OnePosition {
   }
 
   const Known& known_;
+  std::vector<std::uint64_t> first_;  ///< by copy: where it first came
+  std::unordered_map<std::size_t, std::vector<std::uint64_t>> further_;
   std::unordered_map<std::uint64_t, std::uint32_t> messages_;
   std::unordered_map<std::uint32_t, std::uint64_t> lives_;
 };
@@ -68,6 +88,7 @@ class Liveness {
       case Kind::fault: waiting_ = false; return;
       case Kind::heal: heal(event); return;
       case Kind::begin: open(event) = 0; return;  // whoever was it before is dead
+      case Kind::recreate: forget(event); return;
       case Kind::publish:
         ++open(event);
         if (waiting_ && wanted_ == 0) wanted_ = event.at;
@@ -110,7 +131,7 @@ class Liveness {
     if (event.outcome != Outcome::ok) return;
     if (waiting_ && wanted_ != 0) recovered(event.at, report);
     waiting_ = false;
-    if (known_.message_of(event).ok > 0) return;
+    if (known_.message_of(event).ok > 0 || known_.may_be_gone(event.message)) return;
     for (const std::uint32_t reader : known_.timeline.readers_of(event.message)) {
       if (known_.copy_of(event.message, reader).processed()) continue;
       Group& group = groups_[reader];
@@ -130,7 +151,14 @@ class Liveness {
     const bool processes = event.kind == Kind::settle ? event.outcome == Outcome::dropped
                                                       : event.kind != Kind::deliver;
     const bool first = processes && !known_.copy_of(event).processed();
-    if (first && known_.message_of(event).ok > 0) --group.backlog;
+    const bool counts = first && !known_.may_be_gone(event.message);
+    if (counts && known_.message_of(event).ok > 0) --group.backlog;
+  }
+  /// What was deleted nobody has to process.
+  void forget(const Event& event) {
+    const std::uint32_t topic = known_.topic_of(event);
+    if (!known_.erasing[topic]) return;
+    for (const std::uint32_t reader : known_.timeline.readers[topic]) groups_[reader].backlog = 0;
   }
   void progress(std::uint32_t reader, std::int64_t at, Report& report) {
     const Group& group = groups_[reader];

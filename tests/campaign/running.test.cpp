@@ -41,6 +41,43 @@ TEST_CASE("P12 passes") {
   CHECK(holds(story, Property::position));
 }
 
+TEST_CASE("P12 flags a message at more positions than it was published") {
+  Story story{"once"};
+  story.sent("a0").handled("a0", {.major = 5});
+  SECTION("twice") { story.deliver("a0", {.major = 6}); }
+  SECTION("and not when it comes again") {
+    story.deliver("a0", {.attempt = 2, .major = 5}).deliver("a0", {.minor = 5});
+  }
+  SECTION("in another partition") { story.deliver("a0", {.partition = 1, .major = 5}); }
+  SECTION("redriven once, and there twice") {
+    story.by("campaign").say(Kind::redrive, "a0").deliver("a0", {.major = 6}).deliver("a0", {.major = 7});
+  }
+  CHECK(violated(story) == Violated{Property::position});
+}
+
+TEST_CASE("P12 passes a message that is published once") {
+  Story story{"once"};
+  story.sent("a0").handled("a0", {.major = 5});
+  SECTION("and comes again") {
+    story.deliver("a0", {.attempt = 2, .major = 5}).deliver("a0", {.attempt = 3, .major = 5});
+  }
+  SECTION("and again by its user") {
+    story.sent("a0").deliver("a0", {.major = 6}).deliver("a0", {.attempt = 2, .major = 5});
+  }
+  SECTION("and redriven") { story.by("campaign").say(Kind::redrive, "a0").deliver("a0", {.major = 6}); }
+  CHECK(holds(story, Property::position));
+}
+
+TEST_CASE("P12 passes whatever comes while a topic is deleted") {
+  Story story{"once"};
+  story.sent("a0").sent("a1").handled("a0", {.major = 5}).by("campaign");
+  story.add({.kind = Kind::erase, .topic = "orders"}).sent("b0").handled("b0", {.major = 5});
+  story.handled("a1", {.major = 5}).by("campaign").add({.kind = Kind::recreate, .topic = "orders"});
+  SECTION("and what comes again later") { story.deliver("b0", {.attempt = 2, .major = 7}); }
+  SECTION("and a position that is used again") { story.sent("c0").handled("c0", {.major = 5}); }
+  CHECK(holds(story, Property::position));
+}
+
 TEST_CASE("P14 flags what does not go on") {
   const Limits limits{.recovery = 100 * Story::ms, .stall = 1000 * Story::ms};
   Story story;

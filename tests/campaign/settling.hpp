@@ -91,10 +91,10 @@ class SettledLast {
 
 /// P10: a message is processed, or a dead letter, not both; unless it was redriven in between, or the
 /// process died before it could settle the first (only then may it come again; and not after an effect
-/// that is remembered). A dead letter that a consumer has reported is in its topic, if anybody has read
-/// that. A letter names the error and the attempts, and those are all that are allowed unless the handler
-/// or the error (`permanent`) said that trying again cannot help. Letters of parked order may be of
-/// messages that nobody has tried.
+/// that is remembered). A dead letter that a consumer has reported is in its topic, or was redriven and has
+/// its effect, if anybody has read that topic; who redrives has to, in the end. A letter names the error and
+/// the attempts, and those are all that are allowed unless the handler or the error (`permanent`) said that
+/// trying again cannot help. Letters of parked order may be of messages that nobody has tried.
 class DeadLetters {
  public:
   explicit DeadLetters(const Known& known)
@@ -118,6 +118,7 @@ class DeadLetters {
         return;
       }
       case Kind::letter: judge(event, report); return;
+      case Kind::redrive: read_[event.subscription] = true; return;
       default: return;
     }
   }
@@ -126,11 +127,12 @@ class DeadLetters {
     for (std::uint32_t i = 0; i < timeline.messages.size(); ++i) {
       for (const std::uint32_t reader : timeline.readers_of(i)) {
         const CopyFacts& copy = known_.copy_of(i, reader);
-        const bool stays = copy.letter || (copy.dead_letter && !copy.effect && !copy.redriven);
+        const bool stays = copy.letter || (copy.dead_letter && !copy.effect);
         report.totals.letters += stays;
-        if (!stays || copy.letter || !read_[reader]) continue;
+        if (!stays || copy.letter || !read_[reader] || (copy.redriven && known_.may_be_gone(i))) continue;
         report.violated(Property::letters, timeline.ids.word(i),
-                        " was reported as a dead letter, but is not in its topic");
+                        copy.redriven ? " was redriven, has no effect, and is not in the dead-letter topic"
+                                      : " was reported as a dead letter, but is not in its topic");
       }
     }
   }

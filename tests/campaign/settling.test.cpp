@@ -113,6 +113,9 @@ TEST_CASE("P10 flags dead letters that are not exact") {
     story.deliver("a0", {.attempt = 2}).finish("a0", Outcome::permanent).say(Kind::dead_letter, "a0");
   }
   SECTION("one that is not there") { story.buried("a0").sent("b0").buried("b0").letter("b0"); }
+  SECTION("one that was redriven, and came nowhere") {
+    story.buried("a0").by("campaign").say(Kind::redrive, "a0");
+  }
   SECTION("one without attempts") {
     story.deliver("a0").finish("a0", Outcome::failed).say(Kind::dead_letter, "a0");
     story.by("campaign").say(Kind::letter, "a0", Outcome::none, {.note = "handler_failed"});
@@ -139,6 +142,9 @@ TEST_CASE("P10 passes") {
   story.sent("a0");
   SECTION("one that was redriven, and processed") {
     story.buried("a0").by("campaign").say(Kind::redrive, "a0").handled("a0");
+  }
+  SECTION("one that was redriven, and died again") {
+    story.buried("a0").by("campaign").say(Kind::redrive, "a0").buried("a0").letter("a0");
   }
   SECTION("one whose writer died before it could settle") {
     story.deliver("a0").finish("a0", Outcome::failed).say(Kind::dead_letter, "a0");

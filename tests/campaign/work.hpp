@@ -20,7 +20,7 @@ namespace campaign {
 
 /// The command line of a worker.
 struct Work {
-  std::string task;  ///< produce, consume or collect
+  std::string task;  ///< produce, consume, redrive or collect
   std::string topic, history, effects, name;
   std::string group = "g";
   std::string order = "strict";
@@ -99,7 +99,8 @@ inline Record record_of(Kind kind, const omnibus::MessageView& message) {
   return record;
 }
 
-/// How handling a message ends: one in 500 never succeeds, one in 20 fails at first.
+/// How handling a message ends: one in 500 succeeds when it is redriven, and not before; one in 20 fails at
+/// first.
 enum class Fate : std::uint8_t { good, fails_at_first, hopeless };
 inline Fate fate_of(std::string_view id) noexcept {
   const std::uint64_t hash = omnibus::detail::hash64(id);

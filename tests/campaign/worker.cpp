@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A process of a campaign: publishes, consumes, or collects what has become of all, on the broker of the
-// folder whose broker.hpp is found. It ends when its standard input does.
+// A process of a campaign: publishes, consumes, redrives dead letters, or collects what has become of all, on
+// the broker of the folder whose broker.hpp is found. It ends when its standard input does.
 #include <poll.h>
 #include <unistd.h>
 
@@ -169,7 +169,8 @@ class Till {
       recorder_.record(record_of(Kind::finish, delivery, outcome));
     };
     const Fate fate = fate_of(delivery.id());
-    if (fate == Fate::hopeless) return ended(Outcome::permanent), ob::permanent("hopeless");
+    const bool redriven = !delivery.headers().get(ob::redriven_header).empty();
+    if (fate == Fate::hopeless && !redriven) return ended(Outcome::permanent), ob::permanent("hopeless");
     if (fate == Fate::fails_at_first && delivery.attempt() < 3) {
       return ended(Outcome::failed), ob::retryable("not yet");
     }
@@ -193,6 +194,7 @@ auto marks_first(ob::SqliteKeyStore& seen) {
     if (!claim) return ob::retryable(claim.error().message());
     if (claim->state != ob::Claim::State::acquired) return {};
     if (const auto marked = seen.complete(key, *claim); !marked) return ob::retryable("not marked");
+    over(2ms);  // as long as a handler may take
     return next(delivery);
   });
 }
@@ -203,8 +205,10 @@ void consume(const Work& work) {
   Witness witness{recorder};
   ob::SqliteParkedStore parked{{.path = work.effects}};
   ob::EventBus<Backend, Witness> bus{config_of(work), witness};
+  // Idempotent producers and positions: RabbitMQ has neither, and Redis keeps what was sent again.
+  const char* once = chaos::Broker::once ? " once" : "";
   const std::string rules =
-      "order=" + work.order + " idempotent attempts=" + std::to_string(attempts);
+      "order=" + work.order + " idempotent keeps attempts=" + std::to_string(attempts) + once;
   recorder.record({.kind = Kind::join, .topic = work.topic, .group = work.group, .note = rules});
   ob::EventBus<Backend, Witness>::SubscribeOptions how{.concurrency = 4, .window = 256};
   if (work.order == "parked") {
@@ -214,6 +218,10 @@ void consume(const Work& work) {
   const auto policy = ob::retry({.attempts = attempts, .initial = 1ms, .max = 20ms}) |
                       ob::dead_letter(work.topic + ".dlq");
   const auto handle = [&](const ob::Delivery& delivery) { return till.handle(delivery); };
+  const auto leaking = [&](const ob::Delivery& delivery) {
+    if (::dup(STDIN_FILENO) < 0) throw std::runtime_error{"no more files"};
+    return till.handle(delivery);
+  };
   const auto keyless = [&](const ob::Delivery& delivery) { return till.handle_without_key(delivery); };
   const auto subscription = [&] {
     const auto keyed = policy | ob::idempotent(till.seen(), {.lease = 5s});
@@ -221,11 +229,36 @@ void consume(const Work& work) {
     if (work.defect == "marks-first") {
       return bus.subscribe(work.topic, handle | marks_first(till.seen()) | keyed, how);
     }
+    if (work.defect == "leaks") return bus.subscribe(work.topic, leaking | keyed, how);
     if (work.defect == "keyless") return bus.subscribe(work.topic, keyless | policy, how);
-    throw std::invalid_argument{"a defect is marks-first or keyless"};
+    throw std::invalid_argument{"a defect is marks-first, leaks or keyless"};
   }();
   while (!over(1h)) {
   }
+  const auto closed = bus.close(30s);
+  if (!closed) std::cerr << work.name << ": " << closed.error().message() << '\n';
+  recorder.record({.kind = Kind::close});
+}
+
+// ── redriving ────────────────────────────────────────────────────────────────────────────────────────
+
+/// Redrives letters, again and again: in parked order all, else every other one.
+void redrive(const Work& work) {
+  Recorder recorder{work.history, work.name, work.incarnation};
+  ob::EventBus<Backend> bus{config_of(work)};
+  ob::DeadLetters<Backend> letters{bus, work.topic + ".dlq"};
+  const auto meant = [&](const ob::LetterView& letter) {
+    if (work.order != "parked" && ob::detail::hash64(letter.message.id) % 1000 >= 500) return false;
+    Record record = record_of(Kind::redrive, letter.message);
+    record.topic = letter.died.topic;
+    record.group = letter.died.group;
+    recorder.record(record);
+    return true;
+  };
+  do {
+    const auto report = letters.redrive(meant, {.window = 64});
+    if (!report.ending) std::cerr << work.name << ": " << report.ending.error().message() << '\n';
+  } while (!over(1s));
   const auto closed = bus.close(30s);
   if (!closed) std::cerr << work.name << ": " << closed.error().message() << '\n';
   recorder.record({.kind = Kind::close});
@@ -263,10 +296,12 @@ int main(int count, char** words) {
       campaign::produce(work);
     } else if (work.task == "consume") {
       campaign::consume(work);
+    } else if (work.task == "redrive") {
+      campaign::redrive(work);
     } else if (work.task == "collect") {
       campaign::collect(work);
     } else {
-      throw std::invalid_argument{"a task is produce, consume or collect"};
+      throw std::invalid_argument{"a task is produce, consume, redrive or collect"};
     }
     return 0;
   } catch (const std::exception& failure) {

@@ -20,6 +20,7 @@ namespace chaos {
 /// The broker of this run, as a fixture of the conformance tools.
 struct Broker {
   using Backend = ob::Kafka;
+  static constexpr bool once = true;  // a publish is one record, however often it was sent
   std::chrono::milliseconds deadline = 60s;
   std::uint64_t seed = run_seed();
 

@@ -22,6 +22,7 @@ using namespace conformance;
 /// A file of its own, or the one that OMNIBUS_CHAOS_FILE names, for processes that a case runs.
 struct Broker {
   using Backend = ob::Sqlite;
+  static constexpr bool once = true;  // nothing is sent again
   std::chrono::milliseconds deadline = 60s;
   std::uint64_t seed = run_seed();
   std::shared_ptr<Folder> folder = {};
