@@ -33,6 +33,8 @@ struct Broker {
             .heartbeat = 2s};
   }
   std::string topic() { return RedisStreamsFixture{}.topic(); }
+  /// Programs that are run from now on find the same server by themselves.
+  void share() const {}
 };
 
 /// What redis-cli prints, without the last line's end.
