@@ -123,7 +123,8 @@ using LogSink = detail::UniqueFunction<void(LogLevel, std::string_view)>;
 
 /// A broker. Constructors validate (std::invalid_argument names the field) and do no I/O.
 /// One whose client library writes a log has `void log_to(LogSink)` as well, called before anything else;
-/// no secret may be in a line.
+/// no secret may be in a line. One with transactions may have `Result<> check(topic, const MessageView&) const`:
+/// whether it can ever publish this.
 /// Thread safety: shared objects are safe.
 template <class B>
 concept Backend =
