@@ -150,7 +150,8 @@ inline constexpr bool atomic_publish_needs_submit_atomic =
 
 /// A broker. Constructors validate (std::invalid_argument names the field) and do no I/O.
 /// One whose client library writes a log has `void log_to(LogSink)` as well, called before anything else;
-/// no secret may be in a line.
+/// no secret may be in a line. One with transactions may have `Result<> check(topic, const MessageView&) const`:
+/// whether it can ever publish this.
 /// Thread safety: shared objects are safe.
 template <class B>
 concept Backend =

@@ -129,21 +129,19 @@ class Consumer final : private Callbacks {
 
   void join() {
     if (reading_.alone()) return void(read_again_ = Instant::min());
-    if (reading_.spec.transactional && !is_decided()) {
-      rejoin_ = std::chrono::steady_clock::now() + std::chrono::milliseconds{20};
-      return;
-    }
+    if (reading_.spec.transactional && !is_decided()) return;
     const Result<> joined = client_->subscribe(assignment_.topics());
     if (!joined) tell(joined.error());
   }
 
-  /// What a group has committed is looked up when no transaction of ours can change it any more.
+  /// What a group has committed is looked up when no transaction of ours can change it: else it joins later.
   bool is_decided() {
-    if (!transactions_) {
-      transactions_.emplace(assignment_, settings_, reading_.transactor(), logs_, later_.wakeup());
-    }
-    if (const auto problem = transactions_->problem()) tell(*problem);
-    return transactions_->is_decided();
+    if (!transactions_) transactions_.emplace(assignment_, settings_, reading_.transactor(), logs_, later_.wakeup());
+    if (transactions_->is_decided()) return true;
+    const auto problem = transactions_->problem();
+    if (problem) tell(*problem);
+    rejoin_ = std::chrono::steady_clock::now() + std::chrono::milliseconds{problem ? 1000 : 20};
+    return false;
   }
 
   void tell(const Error& problem) {
@@ -247,7 +245,7 @@ class Consumer final : private Callbacks {
     if (reading_.alone() && now >= read_again_) read_all(now);
     if (now >= sight_.next()) look(now);
     const auto noted = [this, now](const rd_kafka_message_t& problem) { note_problem(problem, now); };
-    if (!transactions_ || !transactions_->full()) delivered_ += feed_.turn(*intake_, *client_, noted);
+    if (takes_more()) delivered_ += feed_.turn(*intake_, *client_, noted);
     commit(now);
   }
 
@@ -356,11 +354,14 @@ class Consumer final : private Callbacks {
     return commits_.finish(*client_, until, sight_.is_lost());
   }
 
+  bool takes_more() const { return !transactions_ || !transactions_->full(); }
+
   /// Sleeps until something happens.
   void rest(Instant now, Instant until) {
     using omnibus::detail::smaller;
-    if (feed_.more() && intake_->room() > 0) return;
-    until = smaller(until, smaller(later_.next_retry(), feed_.next_due()));
+    const bool takes = takes_more();
+    if (takes && feed_.more() && intake_->room() > 0) return;
+    until = smaller(until, smaller(later_.next_retry(), takes ? feed_.next_due() : Instant::max()));
     until = smaller(until, smaller(sight_.next(), smaller(declare_again_, rejoin_)));
     if (!client_) until = smaller(until, open_again_);
     if (client_ && reading_.alone()) until = smaller(until, read_again_);

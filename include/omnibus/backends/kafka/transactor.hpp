@@ -214,7 +214,8 @@ class Transactor final : private Callbacks {
       trouble_ = to_error(rd_kafka_error_code(error.get()), operation, rd_kafka_error_string(error.get()));
       const Remedy remedy = remedy_of(*error);
       if (remedy != Remedy::again) return remedy;
-      tell();
+      constexpr std::uint32_t few = 5;  // that pass by themselves, such as a coordinator that moves
+      if (failures >= few) tell();
       constexpr Backoff delay{std::chrono::milliseconds{10}, std::chrono::seconds{1}, 2.0, false};
       const bool goes_on = pause(backoff(delay, failures, 0));
       if (is_late() || (!goes_on && !while_stopping)) return Remedy::renew;
