@@ -61,6 +61,8 @@ class MockCase : public Case {
   void slow(std::chrono::milliseconds each) {
     rd_kafka_mock_broker_set_rtt(cluster_.get(), 1, static_cast<int>(each.count()));
   }
+  void away() { rd_kafka_mock_broker_set_down(cluster_.get(), 1); }
+  void back() { rd_kafka_mock_broker_set_up(cluster_.get(), 1); }
   /// All that were asked for have been given.
   void given(int broker = 1, ApiKey what = produce) {
     eventually(
@@ -114,6 +116,23 @@ TEST_CASE("what passes by itself is waited for: no leader, too few replicas, los
     load.wait_for_more(100);
     f.next(produce, {RD_KAFKA_RESP_ERR__TRANSPORT, RD_KAFKA_RESP_ERR__TRANSPORT});
   });
+}
+
+TEST_CASE("a broker that was away for longer than publishes wait is used again, however many are given up") {
+  MockCase f{"away"};
+  f.deadline = 20s;
+  ChaosBus bus{f.config()};
+  Load load{f, bus, f.topic_name, {.timeout = 700ms}};
+  load.wait_for_more(100);
+  f.away();
+  const auto gone = Clock::now();
+  eventually(
+      f, [&] { return Clock::now() - gone > 3s; }, "publishes to be given up all the time");
+  f.back();
+  const auto back = Clock::now();
+  figure("mock, away: ok again after ", seconds(load.first_ok_after(back) - back), " s");
+  load.wait_for_more(200);
+  (void)load.finish();
 }
 
 TEST_CASE("a producer that fails for good is made anew, with nothing lost and the order kept") {

@@ -310,8 +310,9 @@ class PublishLoop {
 
   void expire(Instant now) {
     // What librdkafka still has could be sent after all: with no broker in sight it is taken back, so
-    // that there is something definite to say.
-    if (troubled_) renew();
+    // that there is something definite to say. Where it has nothing, it is left alone: a new producer for
+    // each message that is late would never come to connect.
+    if (troubled_ && rd_kafka_outq_len(outbox_.producer->get()) > 0) renew();
     const std::string why = reason(now);
     const auto is_due = [&](const Route&, const Route::Waiting& each) {
       return slots().is_due(each.number, now);
