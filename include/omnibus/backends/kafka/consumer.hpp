@@ -172,7 +172,7 @@ class Consumer final : private Callbacks {
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
       const Result<> resolved = intake_ == nullptr
                                     ? Result<>{Error::make(Errc::closed, "")}
-                                    : resolve_starts(client_->get(), list, reading_.spec, 5000);
+                                    : resolve_starts(client_->get(), list, reading_.spec, reading_.lookup_ms());
       if (!resolved) {
         client_->assign_nothing();
         rejoin_ = std::chrono::steady_clock::now() + std::chrono::milliseconds{500};

@@ -46,6 +46,10 @@ struct Reading {
     return {transactional_id(spec.group, spec.topic, name), linger, create_topics, plan};
   }
 
+  /// How long it may take to look up what was committed: while a transaction of somebody who died is open, the
+  /// broker says nothing, and looks for such transactions every ten seconds.
+  int lookup_ms() const noexcept { return spec.transactional ? 32'000 : 5'000; }
+
   /// True for one that joins no group and commits nothing.
   bool alone() const noexcept { return spec.group.empty() || spec.use == Use::look; }
 };
@@ -111,7 +115,8 @@ class GroupClient {
     using omnibus::detail::smaller;
     constexpr Duration most = std::chrono::hours{12}, commits = std::chrono::seconds{10};
     const Duration longest =
-        smaller(reading.session_timeout, most) + smaller(reading.drain_timeout, most - commits) + commits;
+        smaller(reading.session_timeout, most) + smaller(reading.drain_timeout, most - commits) + commits +
+        (reading.spec.transactional ? Duration{std::chrono::milliseconds{reading.lookup_ms()}} : Duration::zero());
     return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(longest).count());
   }
 
