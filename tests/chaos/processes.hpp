@@ -39,6 +39,18 @@ inline void tell(int pipe, char what, int member, const ob::Delivery& delivery) 
 inline std::atomic<bool> hang = false;
 static_assert(std::atomic<bool>::is_always_lock_free);
 
+/// Goes on until the standard input ends, which is a pipe from the case, and then closes the bus.
+inline void work_until_told(ChaosBus& bus, const ob::Subscription& subscription, int member) {
+  pollfd input{STDIN_FILENO, POLLIN, 0};
+  std::string problem;
+  while (::poll(&input, 1, 1000) <= 0) {
+    const ob::SubscriptionHealth health = subscription.health();
+    if (health.problem != problem) figure("process ", member, ": ", health.problem);
+    problem = health.problem;
+  }
+  expect(bus.close(20s).has_value(), "a consumer process could not close its bus");
+}
+
 /// What a consumer process does: reads its topic until its standard input ends, and tells of it.
 /// A program has a case for it, with the tag [.consumer].
 inline void run_consumer(const Broker::Backend::Config& config, ChaosBus::SubscribeOptions how) {
@@ -62,15 +74,7 @@ inline void run_consumer(const Broker::Backend::Config& config, ChaosBus::Subscr
         tell(pipe, 'E', member, delivery);
       },
       std::move(how));
-  // The standard input is a pipe from the case: its end is the end of the process.
-  pollfd input{STDIN_FILENO, POLLIN, 0};
-  std::string problem;
-  while (::poll(&input, 1, 1000) <= 0) {
-    const ob::SubscriptionHealth health = subscription.health();
-    if (health.problem != problem) figure("process ", member, ": ", health.problem);
-    problem = health.problem;
-  }
-  expect(bus.close(20s).has_value(), "a consumer process could not close its bus");
+  work_until_told(bus, subscription, member);
 }
 
 /// A consumer process of this program.

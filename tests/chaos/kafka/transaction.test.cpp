@@ -2,6 +2,9 @@
 #include <map>
 #include <vector>
 
+#include <omnibus/middleware/retry.hpp>
+#include <omnibus/middleware/transactional.hpp>
+
 #include "catch.hpp"
 #include "chaos.hpp"
 #include "load.hpp"
@@ -110,14 +113,7 @@ TEST_CASE("a transactional process, run by the cases below", "[.shipper]") {
     return result;
   };
   const auto subscription = bus.subscribe(topic, ship | stages(), {.concurrency = 4, .window = 256});
-  pollfd input{STDIN_FILENO, POLLIN, 0};
-  std::string problem;
-  while (::poll(&input, 1, 1000) <= 0) {
-    const ob::SubscriptionHealth health = subscription.health();
-    if (health.problem != problem) figure("process ", member, ": ", health.problem);
-    problem = health.problem;
-  }
-  expect(bus.close(20s).has_value(), "a transactional process could not close its bus");
+  work_until_told(bus, subscription, member);
 }
 
 /// Load on a topic, and those who read what comes of it.
