@@ -57,6 +57,11 @@ class MockCase : public Case {
   void next(ApiKey what, const std::vector<rd_kafka_resp_err_t>& endings) {
     rd_kafka_mock_push_request_errors_array(cluster_.get(), what, endings.size(), endings.data());
   }
+  /// The next answer to a request of this kind takes so long.
+  void slow(ApiKey what, std::chrono::milliseconds time) {
+    rd_kafka_mock_broker_push_request_error_rtts(cluster_.get(), 1, what, 1, RD_KAFKA_RESP_ERR_NO_ERROR,
+                                                 static_cast<int>(time.count()));
+  }
   /// Each answer takes so long, so that messages wait behind one another.
   void slow(std::chrono::milliseconds each) {
     rd_kafka_mock_broker_set_rtt(cluster_.get(), 1, static_cast<int>(each.count()));
@@ -133,6 +138,24 @@ TEST_CASE("a broker that was away for longer than publishes wait is used again, 
   figure("mock, away: ok again after ", seconds(load.first_ok_after(back) - back), " s");
   load.wait_for_more(200);
   (void)load.finish();
+}
+
+TEST_CASE("a group that could not say in time where it stands is asked again, and then read") {
+  MockCase f{"slow offsets"};
+  f.slow(offset_fetch, 7s);  // longer than it is waited for
+  History history{false};
+  ChaosBus bus{f.config()};
+  const auto subscription = bus.subscribe(f.topic_name, told(history, 1), {.concurrency = 4});
+  eventually(
+      f, [&] { return !subscription.health().problem.empty(); }, "health to tell of it");
+  Load load{f, bus, f.topic_name, {.timeout = 60s}};
+  load.wait_for_more(100);
+  registered(f, subscription);
+  const auto sent = load.finish();
+  expect_all_ok(sent);
+  history.wait_for(f, sent.size());
+  history.check();
+  healthy(f, bus);
 }
 
 TEST_CASE("a producer that fails for good is made anew, with nothing lost and the order kept") {

@@ -237,17 +237,12 @@ class GroupClient {
     if (cooperative()) {
       const LibraryError error{rd_kafka_incremental_unassign(client_.get(), &list)};
     } else {
-      assign_nothing();
-    }
-  }
-  void assign_nothing() {
-    if (cooperative()) {
-      const Offsets none = new_offsets(1);
-      const LibraryError error{rd_kafka_incremental_assign(client_.get(), none.get())};
-    } else {
       rd_kafka_assign(client_.get(), nullptr);
     }
   }
+  /// Takes none of what was assigned. An empty list: without one, librdkafka takes it for the answer to a revocation,
+  /// and waits for ever for the one to the assignment.
+  void assign_nothing() { (void)assign(*new_offsets(1)); }
   /// Others may have the partitions already.
   bool assignment_lost() const noexcept { return rd_kafka_assignment_lost(client_.get()) != 0; }
 
