@@ -23,6 +23,7 @@
 #include <omnibus/backends/kafka/sight.hpp>
 #include <omnibus/backends/kafka/starts.hpp>
 #include <omnibus/backends/kafka/transactions.hpp>
+#include <omnibus/backoff.hpp>
 #include <omnibus/detail/smaller.hpp>
 
 // One subscription: the dispatcher's thread polls librdkafka, joins the group, takes what is assigned and
@@ -69,8 +70,7 @@ class Consumer final : private Callbacks {
       if (each.kind == Settlement::Kind::later && held.partition->assigned) {
         later_.send(held, each.delay, each.attempts);
       } else {
-        ended_.push_back({reinterpret_cast<std::uintptr_t>(held.raw), &held,
-                          each.kind == Settlement::Kind::done});
+        ended_.push_back({reinterpret_cast<std::uintptr_t>(held.raw), &held, each.kind == Settlement::Kind::done});
       }
     }
     // Lanes end them in no order; freed as they stand in memory, they cost the allocator less.
@@ -175,12 +175,14 @@ class Consumer final : private Callbacks {
                                     : resolve_starts(client_->get(), list, reading_.spec, reading_.lookup_ms());
       if (!resolved) {
         client_->assign_nothing();
-        rejoin_ = std::chrono::steady_clock::now() + std::chrono::milliseconds{500};
+        constexpr Backoff pause{std::chrono::milliseconds{500}, std::chrono::seconds{10}, 2.0, false};
+        rejoin_ = std::chrono::steady_clock::now() + backoff(pause, ++refusals_, 0);  // it disturbs the whole group
         return tell(resolved.error());
       }
       take_on(list);
       if (const Result<> done = client_->assign(list); !done) return tell(done.error());
       assigned_ = true;
+      refusals_ = 0;
       well();
     } else {
       give_up(list, !client_->assignment_lost());
@@ -188,20 +190,17 @@ class Consumer final : private Callbacks {
     }
   }
 
-  void committed(rd_kafka_resp_err_t all,
-                 const rd_kafka_topic_partition_list_t* list) noexcept override {
+  void committed(rd_kafka_resp_err_t all, const rd_kafka_topic_partition_list_t* list) noexcept override {
     commits_.ended(all, list);
   }
 
   void retire_queues() {
-    for (Partition& each : assignment_) {
-      if (client_) client_->retire(each.queue);
-    }
+    if (!client_) return;
+    for (Partition& each : assignment_) client_->retire(each.queue);
   }
   void take_on(const rd_kafka_topic_partition_list_t& list) {
     client_->empty_retired();
-    assignment_.add(
-        list, [this](const rd_kafka_topic_partition_t& what) { return client_->detach(what); });
+    assignment_.add(list, [this](const rd_kafka_topic_partition_t& what) { return client_->detach(what); });
   }
 
   /// Partitions are taken away: what has not started is given back, what runs may end, and what is done
@@ -389,6 +388,7 @@ class Consumer final : private Callbacks {
   std::size_t delivered_ = 0;
   bool registered_ = false;
   bool assigned_ = false;
+  std::uint32_t refusals_ = 0;  // assignments in a row that could not be taken
   Sight sight_;
   bool fatal_ = false;
   Instant open_again_ = Instant::min();
