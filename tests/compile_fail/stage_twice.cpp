@@ -1,4 +1,4 @@
-// expect: Write handler \| retry \| dead_letter \| idempotent, each at most once
+// expect: Write handler \| transactional \| retry \| dead_letter \| idempotent, each at most once
 // SPDX-License-Identifier: MIT
 #include <omnibus/omnibus.hpp>
 
