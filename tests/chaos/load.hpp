@@ -65,6 +65,16 @@ class Load {
         },
         count, " publishes to be unknown");
   }
+  /// Waits until so many more publishes have ended, well or not.
+  void wait_for_ended(std::size_t count) {
+    const auto ended = [this] {
+      std::lock_guard lock{shared_->mutex};
+      return shared_->ended;
+    };
+    const std::size_t until = ended() + count;
+    eventually(
+        f_, [&] { return ended() >= until; }, count, " more publishes to end");
+  }
   /// When the first publish after `from` ended well.
   Clock::time_point first_ok_after(Clock::time_point from) {
     std::unique_lock lock{shared_->mutex};

@@ -23,7 +23,7 @@ namespace conformance {
 struct KafkaFixture {
   using Backend = Faulty<ob::Kafka>;
 
-  std::chrono::milliseconds deadline = std::chrono::seconds{120};
+  std::chrono::milliseconds deadline = std::chrono::seconds{60};
   std::size_t scale = 1000;
   static constexpr std::chrono::seconds takeover{6};  ///< until what a dead member held comes again
   std::uint64_t seed = 1;

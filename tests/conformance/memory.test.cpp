@@ -20,7 +20,7 @@ class Modest : public ob::Memory {
 
 struct ModestFixture {
   using Backend = Modest;
-  std::chrono::milliseconds deadline = std::chrono::seconds{40};
+  std::chrono::milliseconds deadline = std::chrono::seconds{20};
   std::size_t scale = 200;
   std::uint64_t seed = 1;
   MemoryFixture names{};

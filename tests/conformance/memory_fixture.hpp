@@ -21,7 +21,7 @@ struct MemoryFixture {
   using Backend = Faulty<ob::Memory>;
 
   Fault fault = Fault::none;
-  std::chrono::milliseconds deadline = std::chrono::seconds{40};
+  std::chrono::milliseconds deadline = std::chrono::seconds{20};
   std::size_t scale = 2000;
   static constexpr std::chrono::seconds takeover{0};  ///< until what a dead member held comes again
   std::uint64_t seed = 1;

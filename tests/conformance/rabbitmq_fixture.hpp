@@ -27,7 +27,7 @@ struct RabbitMqFixture {
   static constexpr bool counts_deliveries = true;
   static constexpr std::size_t largest_window = 256;  ///< what one shard queue hands out
 
-  std::chrono::milliseconds deadline = std::chrono::seconds{60};
+  std::chrono::milliseconds deadline = std::chrono::seconds{30};
   std::size_t scale = 1000;
   static constexpr std::chrono::seconds takeover{0};  ///< until what a dead member held comes again
   std::uint64_t seed = 1;

@@ -23,7 +23,7 @@ namespace conformance {
 struct RedisStreamsFixture {
   using Backend = Faulty<ob::RedisStreams>;
 
-  std::chrono::milliseconds deadline = std::chrono::seconds{60};
+  std::chrono::milliseconds deadline = std::chrono::seconds{30};
   std::size_t scale = 1000;
   static constexpr std::chrono::seconds takeover{2};  ///< until what a dead member held comes again
   std::uint64_t seed = 1;

@@ -31,7 +31,7 @@ struct Setup {
   Raw raw;
   const Restore fsync{raw, "appendfsync"};
   const std::string prefix = f.topic();
-  std::chrono::milliseconds deadline = 60s;
+  std::chrono::milliseconds deadline = 20s;
 
   /// What the disk has is not the matter here, and waiting for it takes half a minute.
   Setup() { REQUIRE(raw({"CONFIG", "SET", "appendfsync", "everysec"}) == "OK"); }

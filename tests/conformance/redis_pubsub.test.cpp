@@ -17,7 +17,7 @@ using namespace conformance;
 struct RedisPubSubFixture {
   using Backend = Faulty<ob::RedisPubSub>;
 
-  std::chrono::milliseconds deadline = std::chrono::seconds{60};
+  std::chrono::milliseconds deadline = std::chrono::seconds{30};
   std::size_t scale = 1000;
   std::uint64_t seed = 1;
   std::shared_ptr<Sabotage> sabotage = std::make_shared<Sabotage>(Fault::none);

@@ -50,7 +50,7 @@ struct Words : ob::NoObserver {
 
 struct Setup {
   using Backend = RedisPubSub;
-  std::chrono::milliseconds deadline = 60s;
+  std::chrono::milliseconds deadline = 30s;
   Raw raw;
   std::string topic = RedisStreamsFixture{}.topic();
   Words words;

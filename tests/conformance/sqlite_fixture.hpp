@@ -42,7 +42,7 @@ class Folder {
 struct SqliteFixture {
   using Backend = Faulty<ob::Sqlite>;
 
-  std::chrono::milliseconds deadline = std::chrono::seconds{60};
+  std::chrono::milliseconds deadline = std::chrono::seconds{30};
   std::size_t scale = 1000;
   static constexpr std::chrono::seconds takeover{1};  ///< until what a dead member held comes again
   std::uint64_t seed = 1;

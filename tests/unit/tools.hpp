@@ -27,7 +27,7 @@ using namespace std::string_literals;
 using namespace std::string_view_literals;
 
 /// Longer than any machine needs; a test that waits so long has failed.
-inline constexpr auto patience = 60s;
+inline constexpr auto patience = 20s;
 
 /// State that threads change and a test waits for.
 template <class T>
