@@ -192,6 +192,7 @@ class Dispatcher final : private Intake {
   }
 
   bool revoke(std::int32_t partition, Instant until) override {
+    const std::size_t before = in_flight_;
     {
       std::lock_guard lock{revoked_mutex_};
       revoked_[partition] = share_of(partition).revocations = revocations_.fetch_add(1) + 1;
@@ -202,9 +203,13 @@ class Dispatcher final : private Intake {
     give_back(arrived_.extract(of_it));
     while (true) {
       withdraw(of_it);  // at each turn: one may have failed and wait again
-      if (share_of(partition).in_flight == 0) return true;
+      const bool all = share_of(partition).in_flight == 0;
       const Instant now = context_.clock().now();
-      if (now >= until) return false;
+      if (all || now >= until) {
+        // Of what was settled here no worker tells: the poll returns, and `dispatch` sees how much is left.
+        if (in_flight_ != before) consumer_.wake();
+        return all;
+      }
       const Duration wait = detail::smaller<Duration>(until - now, std::chrono::hours{1});
       std::unique_lock lock{returned_mutex_};
       returned_signal_.wait_for(lock, wait, [this] { return returned_; });

@@ -62,7 +62,7 @@ class Watchdog {
 /// Runs one case. Returns what it found wrong, if anything.
 template <class F>
 std::optional<std::string> verdict(const typename Suite<F>::Case& each, F& fixture) {
-  const Watchdog watchdog{each.name, fixture.deadline * 10 + std::chrono::seconds{20}};
+  const Watchdog watchdog{each.name, fixture.deadline * 5 + std::chrono::seconds{20}};
   try {
     each.run(fixture);
     return {};

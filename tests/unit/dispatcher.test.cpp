@@ -582,6 +582,30 @@ TEST_CASE("what fails while stopping is given back") {
   CHECK(bench.kind_of(token) == Kind::release);
 }
 
+TEST_CASE("what ends inside a revocation, before its worker says so, does not keep a stop from its end") {
+  for (int round = 0; round < 100; ++round) {
+    Bench bench;
+    Gate gate;
+    bench.start({}, [&gate](const Delivery&) -> Result<> {
+      gate.pass();
+      return {};
+    });
+    bench.broker.publish(message_of("1", "k"));
+    CHECK(bench.has_run(1));
+    bench.broker.publish(message_of("2", "k"));
+    CHECK(bench.broker.delivered(2));
+    bench.dispatcher->stop(1s);
+    CHECK(bench.broker.settled(1));  // it has seen the stop, and polls on for what runs
+    CHECK(bench.broker.in_poll([&gate](Intake& intake) {
+      gate.open();
+      while (!intake.revoke(0, Instant::min())) {
+      }
+    }));
+    REQUIRE(bench.dispatcher->state().wait_ended(std::chrono::steady_clock::now() + patience));
+    bench.finish();
+  }
+}
+
 TEST_CASE("how closing the consumer ended is passed on") {
   Bench bench;
   bench.broker.close_answer = Error::make(Errc::timed_out, "close");

@@ -127,7 +127,6 @@ class FakeBroker {
         lock.lock();
         ++calls_ended_;
         changed_.notify_all();
-        something = true;
       }
       while (!pending_.empty() && intake.room() > 0) {
         const std::uint64_t token = pending_.front();
