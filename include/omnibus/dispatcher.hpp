@@ -197,9 +197,7 @@ class Dispatcher final : private Intake {
       std::lock_guard lock{revoked_mutex_};
       revoked_[partition] = share_of(partition).revocations = revocations_.fetch_add(1) + 1;
     }
-    const auto of_it = [partition](const Item& item) {
-      return item.delivery->partition() == partition;
-    };
+    const auto of_it = [partition](const Item& item) { return item.delivery->partition() == partition; };
     give_back(arrived_.extract(of_it));
     while (true) {
       withdraw(of_it);  // at each turn: one may have failed and wait again

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <omnibus/delivery.hpp>
+#include <omnibus/detail/printable.hpp>
 #include <omnibus/error.hpp>
 #include <omnibus/message.hpp>
 #include <omnibus/subscription.hpp>
@@ -15,15 +16,6 @@
 // printed, because they may hold secrets; broker-given text is printed without control characters.
 
 namespace omnibus::detail {
-
-/// Text from outside as one printable line: control characters become '?', and it is cut at 200.
-inline std::string printable(std::string_view text) {
-  std::string line{text.substr(0, 200)};
-  for (char& c : line) {
-    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = '?';
-  }
-  return line;
-}
 
 /// A formatter that prints a string made from the value.
 template <class T>

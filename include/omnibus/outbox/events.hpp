@@ -38,13 +38,17 @@ auto to_outbox(Make make) {
   static_assert(good,
                 "omnibus: this makes no messages. Write a callable std::optional<omnibus::OutboxMessage>(const "
                 "omnibus::StoredEvent& event)");
-  return [make = std::move(make)](const StoredEvent& event, sqlite3* transaction) mutable -> Result<> {
-    std::optional<OutboxMessage> made = make(event);
-    if (!made) return {};
-    if (made->message.id.empty()) made->message.id = event.id;
-    if (made->message.time == Time{}) made->message.time = event.time;
-    return SqliteOutbox{transaction}.add(made->topic, made->message);
-  };
+  if constexpr (good) {
+    return [make = std::move(make)](const StoredEvent& event, sqlite3* transaction) mutable -> Result<> {
+      std::optional<OutboxMessage> made = make(event);
+      if (!made) return {};
+      if (made->message.id.empty()) made->message.id = event.id;
+      if (made->message.time == Time{}) made->message.time = event.time;
+      return SqliteOutbox{transaction}.add(made->topic, made->message);
+    };
+  } else {
+    return [](const StoredEvent&, sqlite3*) -> Result<> { return {}; };
+  }
 }
 
 }  // namespace omnibus

@@ -183,7 +183,7 @@ class RedisParkedStore final : public ParkedStore {
       const char* const end = part.text.data() + part.text.size();
       const char* const colon = std::from_chars(part.text.data(), end, size).ptr;
       const std::string_view rest{colon, static_cast<std::size_t>(end - colon)};
-      if (rest.empty() || size > rest.size() - 1) return;  // nobody but the script writes there
+      if (rest.empty() || size > rest.size() - 1 || request.keys.empty()) return;  // of nobody but the script
       request.keys.back().dead_letter_topic = rest.substr(1, size);
       request.keys.back().died_in = rest.substr(1 + size);
     }

@@ -22,6 +22,7 @@
 #include <utility>
 
 #include <omnibus/backends/rabbitmq/frames.hpp>
+#include <omnibus/detail/printable.hpp>
 #include <omnibus/error.hpp>
 
 // What else is needed of the C client: its strings as ours, its methods as frames, and its errors as
@@ -61,7 +62,7 @@ inline void append_channel_close(std::string& out, std::uint16_t channel) {
 /// What a reply code of the broker means. `text` is what it said; what to do is added where that is
 /// known. AMQP 0-9-1 specification, "constants".
 inline Error broker_error(std::uint16_t code, std::string_view text, std::string operation) {
-  std::string context{text};
+  std::string context = detail::printable(text);
   Errc errc = Errc::unavailable;
   switch (code) {
     case AMQP_ACCESS_REFUSED:

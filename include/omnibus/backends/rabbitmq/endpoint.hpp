@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <charconv>
 #include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
+#include <omnibus/detail/authority.hpp>
 #include <omnibus/detail/percent.hpp>
 
 // Where the broker is, from URLs: amqp://user:password@host:port/vhost, several with commas between.
@@ -46,41 +45,19 @@ inline bool parse_endpoint(std::string_view url, Endpoint& endpoint) {
   endpoint.tls = url.starts_with("amqps://");
   if (!endpoint.tls && !url.starts_with("amqp://")) return false;
   url.remove_prefix(endpoint.tls ? 8 : 7);
-  std::string_view place = url.substr(0, url.find('/'));
+  const std::string_view place = url.substr(0, url.find('/'));
   std::string_view vhost = url.substr(place.size());
   if (!vhost.empty()) vhost.remove_prefix(1);
-  if (vhost.find_first_of("/?#@") != std::string_view::npos) return false;
-  std::string_view user = "guest";
-  std::string_view password = "guest";
-  if (const std::size_t at = place.rfind('@'); at != std::string_view::npos) {
-    user = place.substr(0, at);
-    if (user.find('@') != std::string_view::npos) return false;
-    place.remove_prefix(at + 1);
-    const std::size_t colon = user.find(':');
-    password = colon == std::string_view::npos ? std::string_view{} : user.substr(colon + 1);
-    user = user.substr(0, colon);
-  }
-  std::string_view host = place.substr(0, place.rfind(':'));
-  if (place.starts_with('[')) {
-    const std::size_t end = place.find(']');
-    if (end == std::string_view::npos) return false;
-    host = place.substr(0, end + 1);
-  }
-  std::string_view port = place.substr(host.size());
-  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
-  endpoint.port = endpoint.tls ? 5671 : 5672;
-  if (port.starts_with(':') && port.size() > 1) {
-    port.remove_prefix(1);
-    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), endpoint.port);
-    if (error != std::errc{} || end != port.data() + port.size()) return false;
-  } else if (!port.empty()) {
-    return false;
-  }
-  if (endpoint.port < 1 || endpoint.port > 65535 || host.empty()) return false;
+  detail::Authority authority;
+  if (vhost.find_first_of("/?#@") != std::string_view::npos || !detail::parse_authority(place, authority)) return false;
+  const auto& [user, password, host, port] = authority;
+  endpoint.port = port.value_or(endpoint.tls ? 5671 : 5672);
+  if (host.empty()) return false;
   using omnibus::detail::percent_decode;
   if (!percent_decode(vhost, endpoint.vhost) || !percent_decode(host, endpoint.host)) return false;
   if (endpoint.vhost.empty()) endpoint.vhost = "/";
-  return percent_decode(user, endpoint.user) && percent_decode(password, endpoint.password);
+  return percent_decode(user.value_or("guest"), endpoint.user) &&
+         percent_decode(password.value_or(user ? "" : "guest"), endpoint.password);
 }
 
 /// Reads one URL or several. Errors: throws std::invalid_argument, which never shows the password.

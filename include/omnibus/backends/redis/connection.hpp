@@ -170,7 +170,7 @@ class Connection {
     if (context_ == nullptr) return Error::make(Errc::internal, "connect", "out of memory");
     if (context_->err != 0) {
       return Error::make(Errc::unavailable, "connect to " + name_,
-                         printable(context_->errstr) +
+                         detail::printable(context_->errstr) +
                              "; is the server running, and reachable there?");
     }
     ::fcntl(fd(), F_SETFD, FD_CLOEXEC);

@@ -9,6 +9,7 @@
 #include <system_error>
 #include <vector>
 
+#include <omnibus/detail/authority.hpp>
 #include <omnibus/detail/percent.hpp>
 
 // Where the server is, from URLs: redis://user:password@host:port/database, the same with rediss:// for TLS,
@@ -41,42 +42,26 @@ inline bool parse_number(std::string_view text, int least, int most, int& out) n
   return error == std::errc{} && end == text.data() + text.size() && out >= least && out <= most;
 }
 
-/// Takes "user:password@" off the front; a name alone is a password, as redis-cli has it for servers
-/// before 6. False when it is malformed.
-inline bool take_user(std::string_view& place, Endpoint& endpoint) {
-  const std::size_t at = place.rfind('@');
-  if (at == std::string_view::npos) return true;
-  std::string_view user = place.substr(0, at);
-  place.remove_prefix(at + 1);
-  if (user.find('@') != std::string_view::npos) return false;
-  const std::size_t colon = user.find(':');
-  const std::string_view password =
-      colon == std::string_view::npos ? user : user.substr(colon + 1);
-  user = colon == std::string_view::npos ? std::string_view{} : user.substr(0, colon);
+/// Reads "user:password@host:port"; a name alone is a password, as redis-cli has it for servers before 6. False
+/// when it is malformed.
+inline bool parse_place(std::string_view text, Endpoint& endpoint) {
+  detail::Authority authority;
+  if (!detail::parse_authority(text, authority)) return false;
+  const auto& [user, password, host, port] = authority;
+  endpoint.port = port.value_or(endpoint.port);
   using omnibus::detail::percent_decode;
-  return percent_decode(user, endpoint.user) && percent_decode(password, endpoint.password);
+  return percent_decode(password ? *user : "", endpoint.user) &&
+         percent_decode(password ? *password : user.value_or(""), endpoint.password) &&
+         percent_decode(host, endpoint.host);
 }
 
 /// Reads what comes behind redis://.
 inline bool parse_tcp(std::string_view rest, Endpoint& endpoint) {
-  std::string_view place = rest.substr(0, rest.find('/'));
+  const std::string_view place = rest.substr(0, rest.find('/'));
   std::string_view database = rest.substr(place.size());
   if (!database.empty()) database.remove_prefix(1);
   if (!database.empty() && !parse_number(database, 0, 1'000'000, endpoint.database)) return false;
-  if (!take_user(place, endpoint)) return false;
-  std::string_view host = place.substr(0, place.rfind(':'));
-  if (place.starts_with('[')) {
-    const std::size_t end = place.find(']');
-    if (end == std::string_view::npos) return false;
-    host = place.substr(0, end + 1);
-  }
-  const std::string_view port = place.substr(host.size());
-  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
-  if (!port.empty() &&
-      (port[0] != ':' || !parse_number(port.substr(1), 1, 65535, endpoint.port))) {
-    return false;
-  }
-  return !host.empty() && omnibus::detail::percent_decode(host, endpoint.host);
+  return parse_place(place, endpoint) && !endpoint.host.empty();
 }
 
 /// Reads what comes behind unix://.
@@ -90,10 +75,10 @@ inline bool parse_unix(std::string_view rest, Endpoint& endpoint) {
   }
   const std::size_t slash = path.find('/');
   if (slash == std::string_view::npos) return false;
-  std::string_view user = path.substr(0, slash);
+  const std::string_view user = path.substr(0, slash);
   path.remove_prefix(slash);
   if (path.find('@') != std::string_view::npos) return false;  // what is before it may be of a password
-  if (!take_user(user, endpoint) || !user.empty()) return false;
+  if (!user.empty() && (!user.ends_with('@') || !parse_place(user, endpoint))) return false;
   return path.size() > 1 && omnibus::detail::percent_decode(path, endpoint.path);
 }
 

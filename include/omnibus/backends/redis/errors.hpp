@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include <omnibus/detail/printable.hpp>
 #include <omnibus/error.hpp>
 
 // What the server's refusals mean. Their first word is what programs go by (redis.io/docs: error replies).
@@ -14,16 +15,6 @@ namespace omnibus::redis {
 /// The first word of an error reply: "NOAUTH".
 inline std::string_view first_word(std::string_view reply) noexcept {
   return reply.substr(0, reply.find(' '));
-}
-
-/// The text of an error for people: bounded, and without control characters. It may repeat names and
-/// arguments of commands, but we send no secret besides AUTH, whose arguments no server repeats.
-inline std::string printable(std::string_view reply) {
-  std::string text{reply.substr(0, 200)};
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  }
-  return text;
 }
 
 /// What an error reply means. `retryable`: it may pass without anybody's help.
@@ -58,7 +49,7 @@ inline Error server_error(std::string_view reply, std::string operation) {
   const std::string_view word = first_word(reply);
   for (const Meaning& each : meanings) {
     if (each.word != word) continue;
-    std::string context = printable(reply);
+    std::string context = detail::printable(reply);
     if (!each.hint.empty()) context.append(": ").append(each.hint);
     return {each.code, each.retryable, std::move(operation), std::move(context)};
   }
@@ -69,7 +60,7 @@ inline Error server_error(std::string_view reply, std::string operation) {
   return {unknown ? Errc::unsupported
           : denied ? Errc::access_denied
                    : Errc::rejected,
-          false, std::move(operation), printable(reply)};
+          false, std::move(operation), detail::printable(reply)};
 }
 
 }  // namespace omnibus::redis

@@ -240,7 +240,7 @@ class PublishLoop final : private Replies {
     const std::string_view ours = digits;
     if (part.kind == Part::Kind::text && part.text != ours) {
       return refuse(route, Error::make(Errc::topology_mismatch, "publish",
-                                       "the topic has " + printable(part.text) +
+                                       "the topic has " + detail::printable(part.text) +
                                            " shards, and .shards says " + std::string{ours}));
     }
     route.state = Route::State::ready;

@@ -18,7 +18,7 @@ namespace omnibus::event_store::redis {
 inline Error refusal(std::string_view reply, std::string_view key) {
   const std::string operation = "use " + std::string{key};
   const std::string_view word = omnibus::redis::first_word(reply);
-  const std::string rest = omnibus::redis::printable(reply.substr(std::min(word.size() + 1, reply.size())));
+  const std::string rest = omnibus::detail::printable(reply.substr(std::min(word.size() + 1, reply.size())));
   if (word == "LOST") {
     return Error::make(Errc::position_lost, operation,
                        rest + ": the server has lost events or is another one, so make a new store object, and build "

@@ -51,6 +51,10 @@ TEST_CASE("rabbitmq: what each reply code of the broker means") {
   }
 }
 
+TEST_CASE("rabbitmq: what a broker says comes as one line, without what a terminal obeys") {
+  CHECK(broker_error(404, "no queue 'a\r\nb\x1b[2J'", "consume").context == "no queue 'a??b?[2J'");
+}
+
 TEST_CASE("rabbitmq: what each status of the library means") {
   struct Row {
     int status;
