@@ -48,7 +48,7 @@ TEST_CASE("a topic deleted under its consumer is noticed, said, and made again")
 
 TEST_CASE("a topic deleted and made again at once loses nothing of what is published later") {
   Case f{"topic made again"};
-  constexpr int partitions = 4, before = 80, after = 400;
+  constexpr int partitions = 4, before = 12, after = 400;
   const auto topic = f.topic();
   Raw raw;
   raw.create_topic(topic, partitions);
@@ -58,21 +58,20 @@ TEST_CASE("a topic deleted and made again at once loses nothing of what is publi
   Gate gate;
   Inbox inbox;
   const auto handler = [&](const ob::Delivery& delivery) {
-    if (delivery.key() == "slow") gate.pass();
+    if (delivery.payload() == "slow") gate.pass();
     inbox.add(delivery);
   };
   const auto first = one.subscribe(topic, handler), second = other.subscribe(topic, handler);
   registered(f, first);
   registered(f, second);
   const Committed committed{"g", topic, partitions};
-  send(f, one, topic, numbered(before, 40));
+  const auto all_committed = [&] { return committed.ask() == raw.ends(topic, partitions); };
+  for (int i = 0; i < before; ++i) raw.produce(topic, i % partitions, std::to_string(i), "old");
   inbox.wait_for(f, before);
-  eventually(
-      f, [&] { return committed.ask() == raw.ends(topic, partitions); }, "what was handled to be committed");
-  // What is under way now is of the old log.
-  send(f, one, topic, "old", "slow");
+  eventually(f, all_committed, "what was handled to be committed");
+  // What is under way now is of the old log; the new one is longer than it before anybody reads it.
+  for (int i = 0; i < partitions; ++i) raw.produce(topic, i, std::to_string(i), "slow");
   gate.wait_for(f, 1);
-  send(f, one, topic, numbered(before, 40));
   raw.delete_topic(topic);
   raw.create_topic(topic, partitions);
   const auto made = Clock::now();
@@ -81,13 +80,10 @@ TEST_CASE("a topic deleted and made again at once loses nothing of what is publi
     const std::string key = std::to_string(i), payload = "new " + key;
     publisher.produce(topic, i % partitions, key, payload);
   }
-  const auto stored = Clock::now();
   gate.open();
   for (int i = 0; i < after; ++i) inbox.wait_for(f, "new " + std::to_string(i));
-  figure("topic made again: longer than before after ", seconds(stored - made), " s, all handled after ",
-         seconds(Clock::now() - made), " s");
-  eventually(
-      f, [&] { return committed.ask() == raw.ends(topic, partitions); }, "what was handled to be committed");
+  figure("topic made again: all handled after ", seconds(Clock::now() - made), " s");
+  eventually(f, all_committed, "what was handled to be committed");
 }
 
 TEST_CASE("a topic deleted under its publisher is made again, and no ending is a lie") {

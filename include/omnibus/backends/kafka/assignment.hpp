@@ -159,8 +159,8 @@ class Assignment {
   std::optional<Error> problem() const {
     for (const Partition& each : partitions_) {
       if (!each.assigned || !each.gone) continue;
-      return Error::make(Errc::position_lost, "", "topic \"" + *each.topic + "\" was deleted, and if it was made again, "
-                         "it is read from its beginning");
+      return Error::make(Errc::position_lost, "",
+                         "topic \"" + *each.topic + "\" was deleted; made again, it is read from its beginning");
     }
     return {};
   }

@@ -61,7 +61,7 @@ class Transactions {
     if (lost_) return std::exchange(lost_, std::nullopt);
     if (busy_ || !has_news()) return {};
     if (begin_at_ == Instant::max()) begin_at_ = now + interval;
-    if (now >= begin_at_ || (failures_ == 0 && is_idle())) (void)begin(client, now);
+    if (now >= begin_at_ || (failures_ == 0 && is_idle())) (void)begin(client, now, look_ms);
     return {};
   }
 
@@ -75,7 +75,7 @@ class Transactions {
       if (now >= until) return false;
       const bool waits = busy_ || (failures_ > 0 && now < begin_at_);
       if (waits) transactor_.wait(omnibus::detail::smaller(until, next()));
-      if (!waits && !begin(client, now)) return false;
+      if (!waits && !begin(client, now, ms_until(until, now))) return !has_news();
     }
   }
   void close(Instant until) { transactor_.close(until); }
@@ -98,12 +98,12 @@ class Transactions {
     return true;
   }
 
-  /// Returns false when none can be begun now.
-  bool begin(const GroupClient& client, Instant now) {
+  /// Returns false when none can be begun now. May look for so long whether the logs are there.
+  bool begin(const GroupClient& client, Instant now, int ms) {
     begin_at_ = now + interval;
     Transaction next{{}, client.membership()};
     if (!next.membership || !transactor_.ready()) return false;
-    if (!logs_are_known(client, assignment_, has_news_of, look_ms)) return false;
+    if (!logs_are_known(client, assignment_, has_news_of, ms)) return false;
     TransactionRoom room;
     for (Partition& each : assignment_) {
       if (!each.counts()) continue;
