@@ -6,6 +6,7 @@
 #include <omnibus/backends/kafka/assignment.hpp>
 #include <omnibus/backends/kafka/group_client.hpp>
 #include <omnibus/backends/kafka/recreation.hpp>
+#include <omnibus/detail/smaller.hpp>
 
 // Tells the broker now and then what is done.
 
@@ -42,7 +43,9 @@ class Commits {
   bool finish(GroupClient& client, Instant until, bool sick) {
     for (int attempt = 0; attempt < 2; ++attempt) {  // the second without marks, where it takes none
       if (!assignment_.needs_commit()) return true;
-      if (sick || !has_its_logs(client, ms_until(until, std::chrono::steady_clock::now()))) return false;
+      const int left = ms_until(until, std::chrono::steady_clock::now());
+      // Where the time is up the commit goes out all the same, and nobody waits for its answer.
+      if (sick || !has_its_logs(client, omnibus::detail::larger(left, short_look_ms))) return false;
       const Offsets offsets = assignment_.uncommitted();
       if (offsets->cnt == 0) return true;
       const Event answer = client.commit(*offsets, until);

@@ -11,6 +11,8 @@ namespace omnibus::kafka {
 
 /// So long, in milliseconds, a turn may wait for the broker's word.
 inline constexpr int look_ms = 1000;
+/// And so long who has no time left.
+inline constexpr int short_look_ms = 100;
 
 /// To be asked before each commit: finds the logs that are gone, see `Assignment::note_recorded`. Returns false when
 /// the broker does not say, and nothing may be committed. Blocks until the answer, or for so long.

@@ -88,3 +88,12 @@ TEST_CASE("kafka: what is done of a log that is gone is not committed") {
   CHECK(made.commits.finish(made.client, std::chrono::steady_clock::now() + patience, false));
   CHECK(made.committed() == RD_KAFKA_OFFSET_INVALID);
 }
+
+TEST_CASE("kafka: who has no time left commits all the same") {
+  Made made;
+  made.done(10);
+  CHECK(made.commits.finish(made.client, std::chrono::steady_clock::now() + patience, false));
+  made.done(11);
+  (void)made.commits.finish(made.client, Instant::min(), false);
+  CHECK(eventually([&] { return made.committed() == 12; }));
+}
