@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +34,8 @@ class Assignment {
   /// The topic, and those in which its messages wait, by tier.
   const std::vector<std::string>& topics() const noexcept { return topics_; }
 
+  auto begin() const noexcept { return partitions_.begin(); }
+  auto end() const noexcept { return partitions_.end(); }
   auto begin() noexcept { return partitions_.begin(); }
   auto end() noexcept { return partitions_.end(); }
   /// The partition, where it is ours.
@@ -130,6 +133,38 @@ class Assignment {
     }
     return false;
   }
+  /// Partitions of which the group has committed an offset, and of which there is something to commit.
+  template <class HasNews>
+  Offsets recorded(HasNews has_news) const {
+    Offsets found = new_offsets();
+    for (const Partition& each : partitions_) {
+      if (!each.recorded || !has_news(each)) continue;
+      rd_kafka_topic_partition_list_add(found.get(), each.topic->c_str(), each.number);
+    }
+    return found;
+  }
+  /// The broker says what the group has committed of those. It removes that together with a topic, and never else while
+  /// a group has members: where nothing is left, the log is gone, and what is done of it is not to be committed.
+  void note_recorded(const rd_kafka_topic_partition_list_t& list) noexcept {
+    for (int i = 0; i < list.cnt; ++i) {
+      Partition* partition = find(list.elems[i]);
+      if (partition == nullptr || !partition->recorded || list.elems[i].offset >= 0) continue;
+      partition->gone = true;
+      remade_ = true;
+    }
+  }
+  /// Whether a log of ours went away, ever.
+  bool remade() const noexcept { return remade_; }
+  /// What is wrong with those that are ours: a log is gone.
+  std::optional<Error> problem() const {
+    for (const Partition& each : partitions_) {
+      if (!each.assigned || !each.gone) continue;
+      return Error::make(Errc::position_lost, "",
+                         "topic \"" + *each.topic + "\" was deleted; made again, it is read from its beginning");
+    }
+    return {};
+  }
+
   /// What is done and not committed. Marks it as being committed.
   Offsets uncommitted() {
     Offsets offsets = new_offsets();
@@ -152,6 +187,7 @@ class Assignment {
       // Where one fails, `all` may be its error.
       if (all == RD_KAFKA_RESP_ERR_NO_ERROR && code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         partition->committed = partition->committing;
+        partition->recorded = true;
       }
     }
   }
@@ -166,6 +202,7 @@ class Assignment {
     added.waits = kind > 0;
     added.number = what.partition;
     added.incarnation = ++incarnations_;
+    added.recorded = is_recorded(what);
     added.id = what.partition + static_cast<std::int32_t>(kind) * stride_;
     if (what.offset >= 0) {
       const std::string_view marks{static_cast<const char*>(what.metadata), what.metadata_size};
@@ -182,6 +219,7 @@ class Assignment {
   std::list<Partition> partitions_;
   HeldPool held_;
   std::uint64_t incarnations_ = 0;
+  bool remade_ = false;
   std::int32_t stride_ = 64;  // from one topic's numbers to the next one's
 };
 

@@ -56,6 +56,10 @@ inline void set_metadata(rd_kafka_topic_partition_t& partition, std::string_view
   partition.metadata_size = text.size();
 }
 
+/// That its offset is one which the group has committed.
+inline void set_recorded(rd_kafka_topic_partition_t& partition) noexcept { partition.opaque = &partition; }
+inline bool is_recorded(const rd_kafka_topic_partition_t& partition) noexcept { return partition.opaque != nullptr; }
+
 /// The value of a client's property that is a number; 0 where it has none.
 inline std::size_t number_of(rd_kafka_t* client, const char* property) noexcept {
   char text[32];

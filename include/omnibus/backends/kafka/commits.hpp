@@ -5,6 +5,8 @@
 
 #include <omnibus/backends/kafka/assignment.hpp>
 #include <omnibus/backends/kafka/group_client.hpp>
+#include <omnibus/backends/kafka/recreation.hpp>
+#include <omnibus/detail/smaller.hpp>
 
 // Tells the broker now and then what is done.
 
@@ -24,7 +26,7 @@ class Commits {
   void turn(GroupClient& client, Instant now, bool sick) {
     if (now < next_) return;
     next_ = now + interval_;
-    if (under_way_ || sick) return;
+    if (under_way_ || sick || !has_its_logs(client, look_ms)) return;
     const Offsets offsets = assignment_.uncommitted();
     if (offsets->cnt == 0) return;
     under_way_ = client.commit(*offsets);
@@ -40,9 +42,12 @@ class Commits {
   /// Returns false when the broker has not confirmed all by then.
   bool finish(GroupClient& client, Instant until, bool sick) {
     for (int attempt = 0; attempt < 2; ++attempt) {  // the second without marks, where it takes none
+      if (!assignment_.needs_commit()) return true;
+      const int left = ms_until(until, std::chrono::steady_clock::now());
+      // Where the time is up the commit goes out all the same, and nobody waits for its answer.
+      if (sick || !has_its_logs(client, omnibus::detail::larger(left, short_look_ms))) return false;
       const Offsets offsets = assignment_.uncommitted();
       if (offsets->cnt == 0) return true;
-      if (sick) return false;
       const Event answer = client.commit(*offsets, until);
       const auto* answers = answer ? rd_kafka_event_topic_partition_list(answer.get()) : nullptr;
       if (answers == nullptr) return false;
@@ -52,6 +57,10 @@ class Commits {
   }
 
  private:
+  bool has_its_logs(const GroupClient& client, int ms) {
+    return logs_are_known(client, assignment_, [](const Partition& each) { return each.has_news(); }, ms);
+  }
+
   Assignment& assignment_;
   const Duration interval_;
   bool under_way_ = false;

@@ -172,7 +172,7 @@ class Consumer final : private Callbacks {
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
       const Result<> resolved = intake_ == nullptr
                                     ? Result<>{Error::make(Errc::closed, "")}
-                                    : resolve_starts(client_->get(), list, reading_.spec, reading_.lookup_ms());
+                                    : resolve_starts(client_->get(), list, starts(), 5000);
       if (!resolved) {
         client_->assign_nothing();
         constexpr Backoff pause{std::chrono::milliseconds{500}, std::chrono::seconds{10}, 2.0, false};
@@ -197,6 +197,12 @@ class Consumer final : private Callbacks {
   void retire_queues() {
     if (!client_) return;
     for (Partition& each : assignment_) client_->retire(each.queue);
+  }
+  /// Where reading begins that has no position. What is made again is read from its beginning.
+  SubscriptionSpec starts() const {
+    SubscriptionSpec spec = reading_.spec;
+    if (assignment_.remade()) spec.start = {};
+    return spec;
   }
   void take_on(const rd_kafka_topic_partition_list_t& list) {
     client_->empty_retired();
@@ -228,7 +234,7 @@ class Consumer final : private Callbacks {
   // ── a turn ─────────────────────────────────────────────────────────────────────────────────────
 
   void serve(Instant now) {
-    copies_ended(now);
+    later_.turn(now, [this](Held& held, bool done) { assignment_.finish(held, done); });
     if (!assignment_.has_leavers()) retired_.clear();
     client_->poll([this, now](const rd_kafka_message_t& problem) { note_problem(problem, now); });
     if (fatal_) return start_over(now);
@@ -324,27 +330,20 @@ class Consumer final : private Callbacks {
 
   // ── copies and commits ─────────────────────────────────────────────────────────────────────────
 
-  void copies_ended(Instant now) {
-    later_.turn(now, [this](Held& held, bool done) { assignment_.finish(held, done); });
-  }
-
   /// Waits for the confirms of copies, whose originals are then done.
   void await_copies(Instant until) {
-    while (true) {
-      const Instant now = std::chrono::steady_clock::now();
-      copies_ended(now);
-      if (later_.under_way() == 0 || now >= until) return;
-      later_.wakeup().wait(-1, false, false, omnibus::detail::smaller(until, later_.next_retry()));
-      (void)later_.wakeup().take();
-    }
+    later_.await(until, [this](Held& held, bool done) { assignment_.finish(held, done); });
   }
 
   /// Commits what is done, by itself or with what was published for it.
   void commit(Instant now) {
     if (reading_.alone()) return;
-    if (!transactions_) return commits_.turn(*client_, now, sight_.is_lost());
+    std::optional<Error> lost;
     const auto ill = [this](const Error& error) { tell(error); };
-    if (const auto lost = transactions_->turn(*client_, now, ill, [this] { well(); })) leave(*lost);
+    if (transactions_) lost = transactions_->turn(*client_, now, ill, [this] { well(); });
+    if (!transactions_) commits_.turn(*client_, now, sight_.is_lost());
+    if (!lost) lost = assignment_.problem();
+    if (lost) leave(*lost);
   }
 
   /// Returns false when the broker has not confirmed all by then.

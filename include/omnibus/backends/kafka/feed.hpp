@@ -146,6 +146,7 @@ class Feed {
       if (!ends || ends->low <= wanted) return;
     } else {
       partition.progress.restart(found);  // the topic is another one: nothing of it is done
+      partition.recorded = false;
     }
     const Error lost = Error::make(
         Errc::position_lost, "subscribe " + spec_.topic,

@@ -46,10 +46,6 @@ struct Reading {
     return {transactional_id(spec.group, spec.topic, name), linger, create_topics, plan};
   }
 
-  /// How long it may take to look up what was committed: while a transaction of somebody who died is open, the
-  /// broker says nothing, and looks for such transactions every ten seconds.
-  int lookup_ms() const noexcept { return spec.transactional ? 32'000 : 5'000; }
-
   /// True for one that joins no group and commits nothing.
   bool alone() const noexcept { return spec.group.empty() || spec.use == Use::look; }
 };
@@ -115,8 +111,7 @@ class GroupClient {
     using omnibus::detail::smaller;
     constexpr Duration most = std::chrono::hours{12}, commits = std::chrono::seconds{10};
     const Duration longest =
-        smaller(reading.session_timeout, most) + smaller(reading.drain_timeout, most - commits) + commits +
-        (reading.spec.transactional ? Duration{std::chrono::milliseconds{reading.lookup_ms()}} : Duration::zero());
+        smaller(reading.session_timeout, most) + smaller(reading.drain_timeout, most - commits) + commits;
     return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(longest).count());
   }
 
@@ -254,6 +249,14 @@ class GroupClient {
     const bool member = name != nullptr && *name != '\0';
     if (name != nullptr) rd_kafka_mem_free(client_.get(), name);
     return member && !assignment_lost() ? std::move(found) : Membership{};
+  }
+
+  /// Looks up what the group has committed of these. Blocks until the answer, or for so long.
+  Result<> look_up(rd_kafka_topic_partition_list_t& list, int ms) const {
+    auto code = rd_kafka_committed(client_.get(), &list, ms);
+    for (int i = 0; i < list.cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) code = list.elems[i].err;
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, "look up what the group has committed");
+    return {};
   }
 
   /// Begins a commit; the callback says how it ended. Returns false when there will be no callback.

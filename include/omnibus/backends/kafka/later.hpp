@@ -62,6 +62,18 @@ class Later {
     });
   }
 
+  /// Waits until no copies are under way, or until then; `finish` as above.
+  template <class Finish>
+  void await(Instant until, Finish finish) {
+    while (true) {
+      const Instant now = std::chrono::steady_clock::now();
+      turn(now, finish);
+      if (under_way_ == 0 || now >= until) return;
+      wakeup().wait(-1, false, false, omnibus::detail::smaller(until, next_retry()));
+      (void)wakeup().take();
+    }
+  }
+
  private:
   void send_copy(Held& held) {
     const std::size_t tier = tier_of(from_ms(held.due) - std::chrono::system_clock::now());

@@ -115,9 +115,11 @@ struct Held {
 /// A partition while it is ours, and afterwards until its last record is settled.
 struct Partition {
   static constexpr std::uint64_t never = ~std::uint64_t{0};
+  /// What is done of it is to be committed.
+  bool counts() const noexcept { return assigned && !gone; }
   /// Something is to be committed.
   bool has_news() const noexcept {
-    return assigned && progress.committable() != Progress::none && progress.finished() != committed;
+    return counts() && progress.committable() != Progress::none && progress.finished() != committed;
   }
 
   struct DueLater {
@@ -139,6 +141,8 @@ struct Partition {
   std::int64_t expected = Progress::none;  ///< the offset that should come next; none: any
   std::size_t held = 0;                    ///< records that are not settled
   bool assigned = true;
+  bool recorded = false;  ///< the group has committed an offset of this log
+  bool gone = false;      ///< the log is; under its name there is another one, or none
   std::priority_queue<Held*, std::vector<Held*>, DueLater> waiting;  ///< what is due first is on top
 };
 

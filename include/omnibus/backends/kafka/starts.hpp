@@ -75,7 +75,10 @@ inline Result<> resolve_starts(rd_kafka_t* client, rd_kafka_topic_partition_list
   for (int i = 0; i < partitions.cnt; ++i) {
     rd_kafka_topic_partition_t& each = partitions.elems[i];
     if (each.err != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(each.err, "look up offsets");
-    if (!spec.group.empty() && each.offset >= 0) continue;
+    if (!spec.group.empty() && each.offset >= 0) {
+      set_recorded(each);
+      continue;
+    }
     const Start start = each.topic == spec.topic ? spec.start : Start{};
     if (const Result<> set = begin_at(client, each, start, ms); !set) return set;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +10,7 @@
 
 #include <omnibus/backends/kafka/assignment.hpp>
 #include <omnibus/backends/kafka/group_client.hpp>
+#include <omnibus/backends/kafka/recreation.hpp>
 #include <omnibus/backends/kafka/transactor.hpp>
 #include <omnibus/backoff.hpp>
 #include <omnibus/detail/smaller.hpp>
@@ -59,7 +61,7 @@ class Transactions {
     if (lost_) return std::exchange(lost_, std::nullopt);
     if (busy_ || !has_news()) return {};
     if (begin_at_ == Instant::max()) begin_at_ = now + interval;
-    if (now >= begin_at_ || (failures_ == 0 && is_idle())) (void)begin(client, now);
+    if (now >= begin_at_ || (failures_ == 0 && is_idle())) (void)begin(client, now, look_ms);
     return {};
   }
 
@@ -73,7 +75,7 @@ class Transactions {
       if (now >= until) return false;
       const bool waits = busy_ || (failures_ > 0 && now < begin_at_);
       if (waits) transactor_.wait(omnibus::detail::smaller(until, next()));
-      if (!waits && !begin(client, now)) return false;
+      if (!waits && !begin(client, now, ms_until(until, now))) return !has_news();
     }
   }
   void close(Instant until) { transactor_.close(until); }
@@ -84,12 +86,10 @@ class Transactions {
   static constexpr std::size_t most_bytes = 64u << 20;
   static constexpr std::uint32_t few = 3;  ///< failures that are nobody's concern
 
-  bool has_news() const noexcept {
-    for (const Partition& each : assignment_) {
-      if (each.assigned && each.outputs.has_news(each.progress.committable())) return true;
-    }
-    return false;
+  static bool has_news_of(const Partition& each) noexcept {
+    return each.counts() && each.outputs.has_news(each.progress.committable());
   }
+  bool has_news() const noexcept { return std::any_of(assignment_.begin(), assignment_.end(), has_news_of); }
   /// True when nothing is being handled that could go along.
   bool is_idle() const noexcept {
     for (const Partition& each : assignment_) {
@@ -98,14 +98,15 @@ class Transactions {
     return true;
   }
 
-  /// Returns false when none can be begun now.
-  bool begin(const GroupClient& client, Instant now) {
+  /// Returns false when none can be begun now. May look for so long whether the logs are there.
+  bool begin(const GroupClient& client, Instant now, int ms) {
     begin_at_ = now + interval;
     Transaction next{{}, client.membership()};
     if (!next.membership || !transactor_.ready()) return false;
+    if (!logs_are_known(client, assignment_, has_news_of, ms)) return false;
     TransactionRoom room;
     for (Partition& each : assignment_) {
-      if (!each.assigned) continue;
+      if (!each.counts()) continue;
       auto share = each.outputs.take(each.progress.first_open(), each.progress.committable(), room);
       if (share) next.parts.push_back({each.incarnation, *each.topic, each.number, *std::move(share)});
     }
@@ -125,6 +126,7 @@ class Transactions {
       Partition* const partition = assignment_.find(part.incarnation);
       if (partition == nullptr) continue;
       committed ? partition->outputs.committed() : partition->outputs.put_back(std::move(part.share));
+      partition->recorded |= committed;
     }
     failures_ = committed ? 0 : failures_ + 1;
     constexpr Backoff delay{std::chrono::milliseconds{50}, std::chrono::seconds{5}, 2.0, false};

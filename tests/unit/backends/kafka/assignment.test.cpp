@@ -220,3 +220,41 @@ TEST_CASE("kafka: a partition that was taken away stays until its last record is
   CHECK(assignment.all_ours().size() == 1);
   CHECK(find(assignment, topic.c_str(), 0)->progress.committable() == 1);
 }
+
+TEST_CASE("kafka: of a log that is gone nothing is committed, and it is said") {
+  Assignment assignment{"orders"};
+  const Offsets list = list_of({{"orders", 0, 5}, {"orders", 1, 5}, {"orders", 2, 5}});
+  set_recorded(list->elems[0]);
+  set_recorded(list->elems[1]);
+  assignment.add(*list, [](const rd_kafka_topic_partition_t&) { return Queue{}; });
+  for (Partition& each : assignment) each.progress.done(each.progress.add(5));
+  const auto any = [](const Partition& each) { return each.number != 1; };
+  CHECK(text_of_commit(assignment.recorded(any)) == "orders/0:-1001");
+
+  assignment.note_recorded(*list_of({{"orders", 0, 5}, {"orders", 1, 5}, {"orders", 2, RD_KAFKA_OFFSET_INVALID}}));
+  CHECK_FALSE(assignment.remade());  // of 2 nothing was committed before
+  CHECK_FALSE(assignment.problem());
+
+  assignment.note_recorded(*list_of({{"orders", 0, RD_KAFKA_OFFSET_INVALID}, {"orders", 1, 5}}));
+  CHECK(assignment.remade());
+  REQUIRE(assignment.problem());
+  CHECK(assignment.problem()->code == Errc::position_lost);
+  CHECK(text_of_commit(assignment.uncommitted()) == "orders/1:6 orders/2:6");
+
+  assignment.remove(*find(assignment, "orders", 0));
+  CHECK_FALSE(assignment.problem());
+  CHECK(assignment.remade());
+}
+
+TEST_CASE("kafka: what was committed once has to stay so") {
+  Assignment assignment{"orders"};
+  add(assignment, {{"orders", 0, 5}});
+  const auto any = [](const Partition&) { return true; };
+  CHECK(assignment.recorded(any)->cnt == 0);
+  Partition& partition = *find(assignment, "orders", 0);
+  partition.progress.done(partition.progress.add(5));
+  answer(assignment, assignment.uncommitted(), RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+  CHECK(assignment.recorded(any)->cnt == 0);
+  answer(assignment, assignment.uncommitted());
+  CHECK(assignment.recorded(any)->cnt == 1);
+}

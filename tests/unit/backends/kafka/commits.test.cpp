@@ -77,3 +77,23 @@ TEST_CASE("kafka: an answer ends a commit, and a refusal leaves it to the next")
     return made.listener.commits() == 2;
   }));
 }
+
+TEST_CASE("kafka: what is done of a log that is gone is not committed") {
+  Made made;
+  made.done(10);
+  made.assignment.all_ours().front()->recorded = true;  // and the broker has nothing of it
+  made.commits.turn(made.client, made.start, false);
+  CHECK(made.assignment.remade());
+  CHECK_FALSE(made.assignment.needs_commit());
+  CHECK(made.commits.finish(made.client, std::chrono::steady_clock::now() + patience, false));
+  CHECK(made.committed() == RD_KAFKA_OFFSET_INVALID);
+}
+
+TEST_CASE("kafka: who has no time left commits all the same") {
+  Made made;
+  made.done(10);
+  CHECK(made.commits.finish(made.client, std::chrono::steady_clock::now() + patience, false));
+  made.done(11);
+  (void)made.commits.finish(made.client, Instant::min(), false);
+  CHECK(eventually([&] { return made.committed() == 12; }));
+}

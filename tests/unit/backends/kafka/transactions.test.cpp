@@ -149,3 +149,15 @@ TEST_CASE("kafka: too much that waits is a reason to take no more") {
   made.done(10, std::string(64u << 20, 'x'));
   CHECK(made.transactions.full());
 }
+
+TEST_CASE("kafka: what is done of a log that is gone is in no transaction") {
+  Made made;
+  made.join();
+  made.own();
+  made.done(10, "a");
+  made.partition().recorded = true;  // and the broker has nothing of it
+  CHECK(made.transactions.finish(made.client, in_time()));
+  CHECK(made.assignment.remade());
+  CHECK(made.has_news());
+  CHECK(made.partition().outputs.messages() == 1);
+}
