@@ -22,7 +22,8 @@ redis_launch() {
     local clock=()
     [[ ! ${OMNIBUS_REDIS_CLOCK:-} ]] ||
         clock=(env 'LD_PRELOAD=libc_malloc_debug.so.0:/usr/$LIB/faketime/libfaketimeMT.so.1'
-            "FAKETIME_TIMESTAMP_FILE=$OMNIBUS_REDIS_CLOCK" FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1)
+            "FAKETIME_TIMESTAMP_FILE=$OMNIBUS_REDIS_CLOCK" FAKETIME_NO_CACHE=1
+            FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1)
     run_server "$1" "${clock[@]}" redis-server --bind 127.0.0.1 --port "$(server_port "$1")" --dir "$dir/data" \
         --save "" --appendonly yes --appendfsync everysec --repl-diskless-sync-delay 0 "${extra[@]}"
 }
