@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include <omnibus/idempotency/sqlite.hpp>
@@ -222,6 +223,14 @@ void consume(const Work& work) {
     if (::dup(STDIN_FILENO) < 0) throw std::runtime_error{"no more files"};
     return till.handle(delivery);
   };
+  const auto leaking_memory = [&](const ob::Delivery& delivery) {
+    (void)new std::string(128 << 10, 'x');
+    return till.handle(delivery);
+  };
+  const auto leaking_threads = [&](const ob::Delivery& delivery) {
+    if (ob::detail::hash64(delivery.id()) % 16 == 0) std::thread{[] { over(1h); }}.detach();
+    return till.handle(delivery);
+  };
   const auto keyless = [&](const ob::Delivery& delivery) { return till.handle_without_key(delivery); };
   const auto subscription = [&] {
     const auto keyed = policy | ob::idempotent(till.seen(), {.lease = 5s});
@@ -230,8 +239,10 @@ void consume(const Work& work) {
       return bus.subscribe(work.topic, handle | marks_first(till.seen()) | keyed, how);
     }
     if (work.defect == "leaks") return bus.subscribe(work.topic, leaking | keyed, how);
+    if (work.defect == "leaks-memory") return bus.subscribe(work.topic, leaking_memory | keyed, how);
+    if (work.defect == "leaks-threads") return bus.subscribe(work.topic, leaking_threads | keyed, how);
     if (work.defect == "keyless") return bus.subscribe(work.topic, keyless | policy, how);
-    throw std::invalid_argument{"a defect is marks-first, leaks or keyless"};
+    throw std::invalid_argument{"a defect is marks-first, keyless, leaks, leaks-memory or leaks-threads"};
   }();
   while (!over(1h)) {
   }

@@ -80,10 +80,19 @@ server_port() { printf '%s' "$(<"$OMNIBUS_BROKERS_DIR/$1/port")"; }
 # new_server NAME KIND: an empty folder; what an earlier try has left goes.
 new_server() {
     kill_server "$1"
+    unmount_data "$1"
     rm -rf "${OMNIBUS_BROKERS_DIR:?}/$1"
     mkdir -p "$OMNIBUS_BROKERS_DIR/$1/data"
+    [[ ! ${OMNIBUS_DATA_SIZE:-} ]] ||
+        mount -t tmpfs -o "size=$OMNIBUS_DATA_SIZE" tmpfs "$OMNIBUS_BROKERS_DIR/$1/data" || return
     printf '%s' "$2" >"$OMNIBUS_BROKERS_DIR/$1/kind"
     : >"$OMNIBUS_BROKERS_DIR/$1/log"
+}
+
+# unmount_data NAME: what OMNIBUS_DATA_SIZE has had mounted.
+unmount_data() {
+    [[ ! ${OMNIBUS_DATA_SIZE:-} ]] || ! mountpoint --quiet "$OMNIBUS_BROKERS_DIR/$1/data" ||
+        umount --lazy "$OMNIBUS_BROKERS_DIR/$1/data"
 }
 
 server_names() {

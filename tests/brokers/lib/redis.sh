@@ -12,12 +12,19 @@ redis_configure() {
     done
 }
 
-# OMNIBUS_REDIS_ARGS comes last and so wins, for instance "--appendfsync always".
+# OMNIBUS_REDIS_ARGS comes last and so wins, for instance "--appendfsync always". OMNIBUS_REDIS_CLOCK is a file
+# for libfaketime, such as "+40": what time it is for Redis, whenever it asks. libfaketime does not live with
+# the allocator of Redis, which asks for the time before it can answer: so it gets another one.
 redis_launch() {
     local dir=$OMNIBUS_BROKERS_DIR/$1 extra
     read -ra extra <<<"${OMNIBUS_REDIS_ARGS:-}"
     [[ ! -e $dir/replica_of ]] || extra+=(--replicaof 127.0.0.1 "$(server_port "$(<"$dir/replica_of")")")
-    run_server "$1" redis-server --bind 127.0.0.1 --port "$(server_port "$1")" --dir "$dir/data" \
+    local clock=()
+    [[ ! ${OMNIBUS_REDIS_CLOCK:-} ]] ||
+        clock=(env 'LD_PRELOAD=libc_malloc_debug.so.0:/usr/$LIB/faketime/libfaketimeMT.so.1'
+            "FAKETIME_TIMESTAMP_FILE=$OMNIBUS_REDIS_CLOCK" FAKETIME_NO_CACHE=1
+            FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1)
+    run_server "$1" "${clock[@]}" redis-server --bind 127.0.0.1 --port "$(server_port "$1")" --dir "$dir/data" \
         --save "" --appendonly yes --appendfsync everysec --repl-diskless-sync-delay 0 "${extra[@]}"
 }
 
