@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <list>
@@ -133,24 +134,27 @@ class Assignment {
     }
     return false;
   }
-  /// Partitions of which the group has committed an offset, and of which there is something to commit.
+  /// Where there is something to commit: all partitions of which the group has committed an offset.
   template <class HasNews>
   Offsets recorded(HasNews has_news) const {
     Offsets found = new_offsets();
+    if (std::none_of(partitions_.begin(), partitions_.end(), has_news)) return found;
     for (const Partition& each : partitions_) {
-      if (!each.recorded || !has_news(each)) continue;
-      rd_kafka_topic_partition_list_add(found.get(), each.topic->c_str(), each.number);
+      if (each.recorded && each.counts()) {
+        rd_kafka_topic_partition_list_add(found.get(), each.topic->c_str(), each.number);
+      }
     }
     return found;
   }
   /// The broker says what the group has committed of those. It removes that together with a topic, and never else while
-  /// a group has members: where nothing is left, the log is gone, and what is done of it is not to be committed.
+  /// a group has members: where nothing is left of one partition, all logs of the topic are gone, and what is done of
+  /// them is not to be committed.
   void note_recorded(const rd_kafka_topic_partition_list_t& list) noexcept {
     for (int i = 0; i < list.cnt; ++i) {
-      Partition* partition = find(list.elems[i]);
-      if (partition == nullptr || !partition->recorded || list.elems[i].offset >= 0) continue;
-      partition->gone = true;
+      const Partition* missed = find(list.elems[i]);
+      if (missed == nullptr || !missed->recorded || list.elems[i].offset >= 0) continue;
       remade_ = true;
+      for (Partition& each : partitions_) each.gone |= each.topic == missed->topic;
     }
   }
   /// Whether a log of ours went away, ever.

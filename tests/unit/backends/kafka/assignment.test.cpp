@@ -223,25 +223,29 @@ TEST_CASE("kafka: a partition that was taken away stays until its last record is
 
 TEST_CASE("kafka: of a log that is gone nothing is committed, and it is said") {
   Assignment assignment{"orders"};
-  const Offsets list = list_of({{"orders", 0, 5}, {"orders", 1, 5}, {"orders", 2, 5}});
+  const char* const later = assignment.topics()[1].c_str();
+  const Offsets list = list_of({{"orders", 0, 5}, {"orders", 1, 5}, {"orders", 2, 5}, {later, 0, 5}});
   set_recorded(list->elems[0]);
   set_recorded(list->elems[1]);
   assignment.add(*list, [](const rd_kafka_topic_partition_t&) { return Queue{}; });
   for (Partition& each : assignment) each.progress.done(each.progress.add(5));
-  const auto any = [](const Partition& each) { return each.number != 1; };
-  CHECK(text_of_commit(assignment.recorded(any)) == "orders/0:-1001");
+  CHECK(text_of_commit(assignment.recorded([](const Partition& each) { return each.number == 2; })) ==
+        "orders/0:-1001 orders/1:-1001");
+  CHECK(assignment.recorded([](const Partition&) { return false; })->cnt == 0);
 
   assignment.note_recorded(*list_of({{"orders", 0, 5}, {"orders", 1, 5}, {"orders", 2, RD_KAFKA_OFFSET_INVALID}}));
   CHECK_FALSE(assignment.remade());  // of 2 nothing was committed before
   CHECK_FALSE(assignment.problem());
 
+  // Where one partition is another one, the whole topic is.
   assignment.note_recorded(*list_of({{"orders", 0, RD_KAFKA_OFFSET_INVALID}, {"orders", 1, 5}}));
   CHECK(assignment.remade());
   REQUIRE(assignment.problem());
   CHECK(assignment.problem()->code == Errc::position_lost);
-  CHECK(text_of_commit(assignment.uncommitted()) == "orders/1:6 orders/2:6");
+  CHECK(text_of_commit(assignment.uncommitted()) == std::string{later} + "/0:6");
+  CHECK(assignment.recorded([](const Partition&) { return true; })->cnt == 0);
 
-  assignment.remove(*find(assignment, "orders", 0));
+  for (const int number : {0, 1, 2}) assignment.remove(*find(assignment, "orders", number));
   CHECK_FALSE(assignment.problem());
   CHECK(assignment.remade());
 }
