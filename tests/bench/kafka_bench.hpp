@@ -62,4 +62,17 @@ inline void publish_all(KafkaTwinProducer& producer, const std::string& payload,
   producer.flush();
 }
 
+/// A topic that all runs of a program read, each as a group of its own; filled once.
+inline const KafkaTopic& full_topic(KafkaCase& its, const std::string& payload,
+                                    const std::vector<std::string>& keys) {
+  static const KafkaTopic topic{its, "full"};
+  static const bool filled = [&] {
+    KafkaBus bus{its.config()};
+    publish_all(bus, topic.name(), payload, keys, its.messages);
+    return true;
+  }();
+  (void)filled;
+  return topic;
+}
+
 }  // namespace bench

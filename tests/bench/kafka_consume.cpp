@@ -18,18 +18,6 @@ namespace {
 const std::string payload(256, 'x');
 const auto keys = bench::ten_thousand_keys();
 
-/// All runs read one topic, each as a group of its own.
-const bench::KafkaTopic& full_topic(bench::KafkaCase& its) {
-  static const bench::KafkaTopic topic{its, "full"};
-  static const bool filled = [&] {
-    bench::KafkaBus bus{its.config()};
-    bench::publish_all(bus, topic.name(), payload, keys, its.messages);
-    return true;
-  }();
-  (void)filled;
-  return topic;
-}
-
 /// Joining a group takes its time, in which nothing is consumed.
 bench::Run from_first_message(const bench::KafkaCase& its, bench::Run run) {
   const auto messages = static_cast<double>(its.messages);
@@ -39,7 +27,7 @@ bench::Run from_first_message(const bench::KafkaCase& its, bench::Run run) {
 
 template <class Consume>
 bench::Run twin(bench::KafkaCase& its, Consume consume) {
-  const std::string topic = full_topic(its).name();
+  const std::string topic = bench::full_topic(its, payload, keys).name();
   bench::Handled handled{its.messages};
   bench::settle();
   bench::Run run = bench::timed(its.messages, [&] {
@@ -80,7 +68,7 @@ bench::Run batches_with_header(bench::KafkaCase& its) {
 
 template <class Look>
 bench::Run through_bus(bench::KafkaCase& its, Look look) {
-  const std::string topic = full_topic(its).name();
+  const std::string topic = bench::full_topic(its, payload, keys).name();
   bench::KafkaBus bus{its.config()};
   bench::settle();
   return from_first_message(

@@ -18,22 +18,10 @@ namespace ob = omnibus;
 const std::string payload(256, 'x');
 const auto keys = bench::ten_thousand_keys();
 
-/// All runs read one topic, each as a group of its own.
-const bench::KafkaTopic& full_topic(bench::KafkaCase& its) {
-  static const bench::KafkaTopic topic{its, "full"};
-  static const bool filled = [&] {
-    bench::KafkaBus bus{its.config()};
-    bench::publish_all(bus, topic.name(), payload, keys, its.messages);
-    return true;
-  }();
-  (void)filled;
-  return topic;
-}
-
 /// `make(bus, out, begun)` makes a handler that publishes to `out`.
 template <class Make>
 bench::Run pass_on(bench::KafkaCase& its, Make make) {
-  const std::string in = full_topic(its).name();
+  const std::string in = bench::full_topic(its, payload, keys).name();
   const bench::KafkaTopic out{its, "out"};
   bench::KafkaBus bus{its.config()};
   bench::Handled begun{its.messages}, came{its.messages};
