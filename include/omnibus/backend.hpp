@@ -97,7 +97,8 @@ class Intake {
   /// Hands over one message. At most `room()` times.
   virtual void deliver(const Incoming& incoming) = 0;
   /// A partition is being taken away: settles as `release` what has not started, waits until
-  /// `until` for what runs, settles that, and says whether nothing of the partition is left.
+  /// `until` for what runs, settles that, and says whether nothing of the partition is left. Where it has
+  /// settled something it wakes the consumer: the poll returns, and the dispatcher sees what is left.
   virtual bool revoke(std::int32_t partition, Instant until) = 0;
   /// Says what the state of the consumer is: nullptr when it is registered and may get messages,
   /// else what is wrong. Shown in `health` and told to the observer.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -33,7 +34,7 @@ double publish_atomically(Bus& bus, const std::string& topic, std::size_t messag
     all.emplace_back([&] {
       for (std::size_t first = next.fetch_add(together); first < messages; first = next.fetch_add(together)) {
         omnibus::MessageBatch batch;
-        for (std::size_t i = first; i < first + together; ++i) {
+        for (std::size_t i = first; i < std::min(first + together, messages); ++i) {
           if (!batch.add(topic, atomic_payload, {.key = atomic_key(i)})) good = false;
         }
         if (!bus.publish_atomic(batch)) good = false;

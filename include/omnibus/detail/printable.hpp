@@ -6,7 +6,8 @@
 
 namespace omnibus::detail {
 
-/// Text from outside as one line for people: control characters become '?', and it is cut at 255 bytes, the most that AMQP's brokers say.
+/// Text from outside as one line for people: control characters become '?', and it is cut at 255 bytes, as much as
+/// a broker of AMQP says at once (0-9-1: a reply text is a short string).
 inline std::string printable(std::string_view text) {
   std::string line{text.substr(0, 255)};
   for (char& c : line) {

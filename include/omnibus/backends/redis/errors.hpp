@@ -17,7 +17,8 @@ inline std::string_view first_word(std::string_view reply) noexcept {
   return reply.substr(0, reply.find(' '));
 }
 
-/// What an error reply means. `retryable`: it may pass without anybody's help.
+/// What an error reply means. `retryable`: it may pass without anybody's help. Its text may repeat names and arguments
+/// of commands, but we send no secret besides AUTH, whose arguments no server repeats.
 inline Error server_error(std::string_view reply, std::string operation) {
   struct Meaning {
     std::string_view word;

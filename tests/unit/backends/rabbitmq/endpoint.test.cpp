@@ -65,7 +65,8 @@ TEST_CASE("rabbitmq: what is no URL is refused without showing it") {
         "amqp://user:secret@h:-1", "amqp://user:secret@h:5x", "amqp://user:secret@[::1",
         "amqp://user:secret@h/a/b", "amqp://user:secret%zz@h", "amqp://user:secret%2@h",
         "amqp://user:secret@h@h", "amqp://user:sec/ret@h", "amqp://user:12/secret@h",
-        "amqp://user:secret,@h", "amqp://user:secret:5672/v", "amqp://good:secret@h,amqp://user:secret@h:no"}) {
+        "amqp://user:secret,@h", "amqp://user:secret:5672/v",
+        "amqp://good:secret@h,amqp://user:secret@h:no"}) {
     CAPTURE(url);
     bool thrown = false;
     try {

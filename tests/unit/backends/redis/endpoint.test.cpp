@@ -50,7 +50,8 @@ TEST_CASE("redis: malformed URLs are refused, and no secret is shown") {
   for (const char* bad :
        {"", "localhost", "amqp://localhost", "redis://", "redis://host:0", "redis://host:65536",
         "redis://host:x", "redis://host:", "redis://host/x", "redis://host/-1", "redis://[::1",
-        "redis://u:canary@h@host", "redis://u:%zz@host", "redis://u:canary:6379", "unix://", "unix:///", "unix://canary/x",
+        "redis://u:canary@h@host", "redis://u:%zz@host", "redis://u:canary:6379",
+        "unix://", "unix:///", "unix://canary/x",
         "unix://u:p@/canary@/s", "unix:///x?y=1", "unix:///x?db=a", "redis://a,", "redis://%00"}) {
     INFO(bad);
     CHECK_FALSE(complaint(bad).empty());
