@@ -334,8 +334,8 @@ void a_pass_that_is_ended_early_goes_on_later(F& f) {
 template <class F>
 void what_is_refused_stays_with_its_key(F& f) {
   Morgue<F> morgue{f};
-  const auto sent = numbered(40, 4);
-  morgue.kill(sent);
+  const auto sent = numbered(44, 4);
+  morgue.kill({sent.begin(), sent.begin() + 40});
   Inbox inbox;
   const auto healed = morgue.bus.subscribe(morgue.topic, inbox.handler());
   f.answer(morgue.topic, ob::Errc::rejected, 1);
@@ -346,6 +346,9 @@ void what_is_refused_stays_with_its_key(F& f) {
   expect_equal(morgue.standing().size(), 10u, "the number of letters that are left");
   morgue.ended_well(morgue.letters.redrive_all());
   expect(morgue.standing().empty(), "letters are left");
+  // The first pass may have published what the second one repeats. The last message of each key comes behind
+  // all that, and so tells that nothing of it is still on its way.
+  send(f, morgue.bus, morgue.topic, std::vector(sent.begin() + 40, sent.end()));
   inbox.wait_for(f, sent.size());
   drained(f, healed);
   std::set<std::string> came;
