@@ -31,7 +31,7 @@ namespace {
 using Ids = std::vector<std::string>;
 
 /// A handler in parked order, and an operator who redrives its letters.
-struct Bench {
+struct KeysBench {
   FakeContext context;
   ParkedKeys order;
   std::set<std::string> bad;  ///< ids that the handler cannot handle
@@ -68,7 +68,7 @@ struct Bench {
 }  // namespace
 
 TEST_CASE("redriving restores a parked key in order, and then the key is free") {
-  Bench bench;
+  KeysBench bench;
   bench.bad = {"2"};
   for (const char* id : {"1", "2", "3", "4"}) bench.deliver(id);
   CHECK(bench.letters() == Ids{"2", "3", "4"});
@@ -81,7 +81,7 @@ TEST_CASE("redriving restores a parked key in order, and then the key is free") 
 }
 
 TEST_CASE("what comes while letters are still out follows them, and comes back behind them") {
-  Bench bench;
+  KeysBench bench;
   bench.bad = {"1"};
   for (const char* id : {"1", "2", "3"}) bench.deliver(id);
   bench.bad.clear();
@@ -95,7 +95,7 @@ TEST_CASE("what comes while letters are still out follows them, and comes back b
 }
 
 TEST_CASE("when a letter dies again those behind it follow, until the next redrive") {
-  Bench bench;
+  KeysBench bench;
   bench.bad = {"1"};
   for (const char* id : {"1", "2", "3"}) bench.deliver(id);
   bench.redrive("first");
@@ -112,7 +112,7 @@ TEST_CASE("when a letter dies again those behind it follow, until the next redri
 }
 
 TEST_CASE("a key whose only letter has died again stays parked") {
-  Bench bench;
+  KeysBench bench;
   bench.bad = {"1"};
   bench.deliver("1");
   bench.redrive("first");
@@ -136,7 +136,7 @@ TEST_CASE("a first dead letter that its topic refuses says the same when it is t
 }
 
 TEST_CASE("letters from before a restart keep their order, too, when one of them dies again") {
-  Bench before, after;
+  KeysBench before, after;
   before.bad = {"1"};
   for (const char* id : {"1", "2", "3"}) before.deliver(id);
   after.context.sent = before.context.sent;
@@ -150,7 +150,7 @@ TEST_CASE("letters from before a restart keep their order, too, when one of them
 }
 
 TEST_CASE("letters that another group has redriven are messages like others") {
-  Bench bench;
+  KeysBench bench;
   bench.bad = {"1"};
   bench.deliver("1");
   Message theirs = message_of("2", "k");
@@ -161,7 +161,7 @@ TEST_CASE("letters that another group has redriven are messages like others") {
 }
 
 TEST_CASE("other keys, and messages without a key, follow nobody") {
-  Bench bench;
+  KeysBench bench;
   bench.bad = {"1", "n"};
   bench.deliver("1", "a");
   bench.deliver("n", "");

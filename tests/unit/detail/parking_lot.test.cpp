@@ -10,7 +10,7 @@ using omnibus::detail::ParkingLot;
 
 namespace {
 
-constexpr ParkingLot::Instant start{};
+constexpr ParkingLot::Instant origin{};
 struct Key {
   std::string key;
   std::string dead_letter_topic = "dlq";
@@ -23,8 +23,8 @@ TEST_CASE("a key is parked where its first dead letter went, and others are not"
   ParkingLot lot;
   CHECK(lot.empty());
   CHECK_FALSE(lot.find("a"));
-  lot.park("a", "first.dlq", "", start);
-  lot.park("a", "second.dlq", "", start);
+  lot.park("a", "first.dlq", "", origin);
+  lot.park("a", "second.dlq", "", origin);
   REQUIRE(lot.find("a"));
   CHECK(*lot.find("a")->topic == "first.dlq");
   CHECK_FALSE(lot.find("b"));
@@ -33,20 +33,20 @@ TEST_CASE("a key is parked where its first dead letter went, and others are not"
   lot.free("a");
   CHECK_FALSE(lot.find("a"));
   CHECK(lot.empty());
-  lot.park("a", "other.dlq", "", start);
+  lot.park("a", "other.dlq", "", origin);
   CHECK(*lot.find("a")->topic == "other.dlq");
 }
 
 TEST_CASE("the name of a topic stays where it is, whatever becomes of the key") {
   ParkingLot lot;
-  lot.park("a", "a.dlq", "", start);
+  lot.park("a", "a.dlq", "", origin);
   const std::string* topic = lot.find("a")->topic;
-  for (int i = 0; i < 1000; ++i) lot.park(std::to_string(i), "other.dlq", "", start);
+  for (int i = 0; i < 1000; ++i) lot.park(std::to_string(i), "other.dlq", "", origin);
   lot.free("a");
   lot.begin_load();
   lot.end_load(std::vector<Key>{});
   CHECK(*topic == "a.dlq");
-  lot.park("b", "a.dlq", "", start);
+  lot.park("b", "a.dlq", "", origin);
   CHECK(lot.find("b")->topic == topic);
 }
 
@@ -55,7 +55,7 @@ TEST_CASE("a lot has room for 65,536 keys") {
   bool room = true;
   for (int i = 0; i < 65'536; ++i) {
     room &= lot.has_room_for(std::to_string(i));
-    lot.park(std::to_string(i), "dlq", "", start);
+    lot.park(std::to_string(i), "dlq", "", origin);
   }
   CHECK(room);
   CHECK(lot.has_room_for("0"));
@@ -66,33 +66,33 @@ TEST_CASE("a lot has room for 65,536 keys") {
 
 TEST_CASE("the last redrive in which a letter of a key has died again is remembered") {
   ParkingLot lot;
-  lot.park("a", "dlq", "", start);
+  lot.park("a", "dlq", "", origin);
   CHECK(lot.find("a")->died_in.empty());
-  lot.park("a", "dlq", "first", start);
-  lot.park("a", "dlq", "", start);
+  lot.park("a", "dlq", "first", origin);
+  lot.park("a", "dlq", "", origin);
   CHECK(lot.find("a")->died_in == "first");
-  lot.park("a", "dlq", "second", start);
+  lot.park("a", "dlq", "second", origin);
   CHECK(lot.find("a")->died_in == "second");
 }
 
 TEST_CASE("when the store is asked about a key again is the key's, and begins with its first letter") {
   using namespace std::chrono_literals;
   ParkingLot lot;
-  lot.park("a", "dlq", "", start + 1s);
-  lot.park("a", "dlq", "", start + 9s);
-  CHECK(lot.find("a")->look_at == start + 1s);
-  lot.look_at("a", start + 2s);
-  CHECK(lot.find("a")->look_at == start + 2s);
-  lot.look_at("b", start);
+  lot.park("a", "dlq", "", origin + 1s);
+  lot.park("a", "dlq", "", origin + 9s);
+  CHECK(lot.find("a")->look_at == origin + 1s);
+  lot.look_at("a", origin + 2s);
+  CHECK(lot.find("a")->look_at == origin + 2s);
+  lot.look_at("b", origin);
   CHECK_FALSE(lot.find("b"));
 }
 
 TEST_CASE("what the store says replaces what was known, but for what was done while it was asked") {
   ParkingLot lot;
-  for (const char* key : {"gone", "freed", "kept"}) lot.park(key, "dlq", "", start);
+  for (const char* key : {"gone", "freed", "kept"}) lot.park(key, "dlq", "", origin);
   lot.begin_load();
   lot.free("freed");
-  lot.park("new", "dlq", "", start);
+  lot.park("new", "dlq", "", origin);
   lot.end_load(std::vector<Key>{{"freed"}, {"kept", "theirs.dlq", "pass"}, {"theirs"}});
   CHECK_FALSE(lot.find("gone"));
   CHECK_FALSE(lot.find("freed"));

@@ -46,7 +46,7 @@ struct omnibus::Codec<Returned> : WhatCodec<Returned> {
 
 namespace {
 
-StoredEvent event_of(std::string_view type, std::string_view payload) {
+StoredEvent stored_event(std::string_view type, std::string_view payload) {
   return {.stream = "s-1", .position = 3, .id = "e", .type = type, .payload = payload};
 }
 
@@ -61,22 +61,22 @@ TEST_CASE("events go to the handler of their type, decoded, and with what they w
         seen += "returned " + event.what + " at " + std::to_string(stored.position);
         return {};
       });
-  CHECK(handlers(event_of("sold", "tea ")));
-  CHECK(handlers(event_of("returned", "tea")));
+  CHECK(handlers(stored_event("sold", "tea ")));
+  CHECK(handlers(stored_event("returned", "tea")));
   CHECK(seen == "sold tea returned tea at 3");
-  CHECK(handlers(event_of("returned", "too late")).error().context == "no");
-  CHECK(handlers(event_of("sold", "broken")).error().code == Errc::decode_failed);
-  CHECK(handlers(event_of("lost", "")).error().code == Errc::unknown_type);
+  CHECK(handlers(stored_event("returned", "too late")).error().context == "no");
+  CHECK(handlers(stored_event("sold", "broken")).error().code == Errc::decode_failed);
+  CHECK(handlers(stored_event("lost", "")).error().code == Errc::unknown_type);
 }
 
 TEST_CASE("what no handler takes fails, is skipped, or is given to one that takes it raw") {
   std::string seen;
   const auto sold = [&](const Sold&) { seen += "sold "; };
   auto skipping = event_handlers({.unknown = UnknownType::skip}, sold);
-  CHECK(skipping(event_of("lost", "")));
+  CHECK(skipping(stored_event("lost", "")));
   auto raw = event_handlers({}, [&](const StoredEvent& event) { seen += std::string{event.type} + "! "; }, sold);
-  CHECK(raw(event_of("lost", "")));
-  CHECK(raw(event_of("sold", "")));
+  CHECK(raw(stored_event("lost", "")));
+  CHECK(raw(stored_event("sold", "")));
   CHECK(seen == "lost! sold ");
 }
 
@@ -84,7 +84,7 @@ TEST_CASE("old events are upcast before they reach a handler") {
   std::string seen;
   const Upcasts upcasts{[](const Returned& old) { return std::tuple{Sold{old.what}, Sold{"another"}}; }};
   auto handlers = event_handlers({.upcasts = upcasts}, [&](const Sold& event) { seen += event.what + " "; });
-  CHECK(handlers(event_of("returned", "tea")));
+  CHECK(handlers(stored_event("returned", "tea")));
   CHECK(seen == "tea another ");
 }
 
@@ -95,11 +95,11 @@ TEST_CASE("handlers with a transaction make a callable that takes one") {
       {}, [](const Sold&, const StoredEvent&, Transaction to) { ++*to; }, [](const Returned&) {});
   STATIC_REQUIRE(std::is_invocable_r_v<Result<>, decltype(handlers)&, const StoredEvent&, Transaction>);
   STATIC_REQUIRE_FALSE(std::is_invocable_v<decltype(handlers)&, const StoredEvent&>);
-  CHECK(handlers(event_of("sold", ""), &written));
-  CHECK(handlers(event_of("returned", ""), &written));
+  CHECK(handlers(stored_event("sold", ""), &written));
+  CHECK(handlers(stored_event("returned", ""), &written));
   CHECK(written == 1);
   auto raw = event_handlers({}, [](const StoredEvent&, Transaction to) { ++*to; });
-  CHECK(raw(event_of("lost", ""), &written));
+  CHECK(raw(stored_event("lost", ""), &written));
   CHECK(written == 2);
   auto plain = event_handlers({}, [](const Sold&) {});
   STATIC_REQUIRE_FALSE(std::is_invocable_v<decltype(plain)&, const StoredEvent&, Transaction>);

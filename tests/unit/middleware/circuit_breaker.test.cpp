@@ -8,7 +8,7 @@
 
 using namespace omnibus;
 using namespace omnibus::unit;
-using State = CircuitBreaker::State;
+using BreakerState = CircuitBreaker::State;
 
 namespace {
 
@@ -35,7 +35,7 @@ TEST_CASE("an open circuit calls nobody, uses up no attempts, and pauses the sub
   Received first{bench.context, message_of("1", "a")}, second{bench.context, message_of("2", "b")};
   CHECK_FALSE(pipeline(first.delivery));
   CHECK_FALSE(pipeline(second.delivery));
-  CHECK(bench.breaker.state() == State::open);
+  CHECK(bench.breaker.state() == BreakerState::open);
   for (int i = 0; i < 20; ++i) {
     second.delivery.begin_again();
     const Result<> result = pipeline(second.delivery);
@@ -62,7 +62,7 @@ TEST_CASE("when the time is over one message finds out, and with it the circuit 
   bench.answer = {};
   message.delivery.begin_again();
   CHECK(pipeline(message.delivery));
-  CHECK(bench.breaker.state() == State::closed);
+  CHECK(bench.breaker.state() == BreakerState::closed);
   CHECK(bench.calls == 3);
 }
 
@@ -76,7 +76,7 @@ TEST_CASE("a message that is at fault itself opens no circuit") {
   }
   CHECK(bench.calls == 10);
   CHECK(bench.context.sent.size() == 10);
-  CHECK(bench.breaker.state() == State::closed);
+  CHECK(bench.breaker.state() == BreakerState::closed);
 }
 
 TEST_CASE("messages that were given up count as failures") {
@@ -88,7 +88,7 @@ TEST_CASE("messages that were given up count as failures") {
     CHECK(pipeline(message.delivery));
   }
   CHECK(bench.context.sent.size() == 2);
-  CHECK(bench.breaker.state() == State::open);
+  CHECK(bench.breaker.state() == BreakerState::open);
 }
 
 TEST_CASE("a dead letter that is still to be written does not wait for the circuit") {
@@ -99,7 +99,7 @@ TEST_CASE("a dead letter that is still to be written does not wait for the circu
   Received message{bench.context, message_of("1", "a")};
   CHECK_FALSE(pipeline(message.delivery));
   for (int i = 0; i < 2; ++i) bench.breaker.failed(bench.breaker.admit(bench.context.time.now()).turn, bench.context.time.now());
-  REQUIRE(bench.breaker.state() == State::open);
+  REQUIRE(bench.breaker.state() == BreakerState::open);
   bench.context.answer = [] { return Result<Receipt>{Receipt{}}; };
   message.delivery.begin_again();
   CHECK(pipeline(message.delivery));

@@ -32,9 +32,9 @@ using Bus = EventBus<Sqlite>;
 constexpr int keys = 5;
 
 /// Runs a case of this program as a process, until it is killed.
-class Victim {
+class RelayVictim {
  public:
-  Victim(const char* tag, const std::string& file, const std::string& broker) {
+  RelayVictim(const char* tag, const std::string& file, const std::string& broker) {
     ::setenv("OMNIBUS_VICTIM_FILE", file.c_str(), 1);
     ::setenv("OMNIBUS_VICTIM_BROKER", broker.c_str(), 1);
     pid_ = ::fork();
@@ -43,8 +43,8 @@ class Victim {
       ::_exit(127);
     }
   }
-  ~Victim() { (void)kill(); }
-  Victim(const Victim&) = delete;
+  ~RelayVictim() { (void)kill(); }
+  RelayVictim(const RelayVictim&) = delete;
 
   /// False: it had ended by itself.
   bool kill() {
@@ -116,8 +116,8 @@ TEST_CASE("outbox: relays and those who add are killed at any point; what was co
     REQUIRE(tables.backlog());
   }
   for (std::uint64_t kill = 0; kill < kills; ++kill) {
-    Victim adder{"[.adder]", file, broker}, relay{"[.relay]", file, broker};
-    Victim other{"[.relay]", file, broker};
+    RelayVictim adder{"[.adder]", file, broker}, relay{"[.relay]", file, broker};
+    RelayVictim other{"[.relay]", file, broker};
     live_for_us(20'000 + below(below(4) == 0 ? 200'000 : 60'000));
     CHECK(relay.kill());
     if (below(2) == 0) live_for_us(below(60'000));  // the other one takes over

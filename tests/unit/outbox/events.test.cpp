@@ -27,8 +27,8 @@ std::optional<OutboxMessage> placed_order(const StoredEvent& event) {
 }
 
 void append_order(SqliteEventStore& store, const std::string& stream, const std::string& id, const std::string& type) {
-  const std::string payload = "p " + id;
-  const NewEvent event{.id = id, .type = type, .payload = payload};
+  const std::string text = "p " + id;
+  const NewEvent event{.id = id, .type = type, .payload = text};
   (void)append(store, stream, ExpectedVersion::any(), {&event, 1}).value();
 }
 

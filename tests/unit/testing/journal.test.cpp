@@ -6,7 +6,9 @@
 
 using namespace omnibus;
 using namespace omnibus::unit;
-using namespace omnibus::testing;
+using omnibus::testing::Journal;
+using omnibus::testing::Record;
+using omnibus::testing::still_running;
 
 namespace {
 

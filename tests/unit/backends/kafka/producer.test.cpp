@@ -16,12 +16,12 @@ using namespace omnibus::unit;
 namespace {
 
 /// A producer, and a topic of a cluster.
-struct Bench {
+struct ProducerBench {
   Listener listener;
   Producer producer;
   Topic topic;
 
-  explicit Bench(int partitions = 1)
+  explicit ProducerBench(int partitions = 1)
       : producer{shared_cluster().settings(), Duration{}, listener},
         topic{producer.topic(new_topic(partitions))} {}
   Report send(const RecordView& record, std::uint64_t number = 7) {
@@ -125,7 +125,7 @@ TEST_CASE("kafka: a producer that only checks its settings prints nothing") {
 }
 
 TEST_CASE("kafka: a report tells the number, the partition and the offset") {
-  Bench bench;
+  ProducerBench bench;
   const Report first = bench.send({"k", "payload", 0, {}, {}}, 0);
   CHECK(first.code == RD_KAFKA_RESP_ERR_NO_ERROR);
   CHECK(first.number == 0);
@@ -210,7 +210,7 @@ TEST_CASE("kafka: a key goes to the partition that the Java client chooses") {
                       {"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971},
                       {"abc", 479470107}};
   constexpr std::int32_t partitions = 101;
-  Bench bench{partitions};
+  ProducerBench bench{partitions};
   for (const Row& row : rows) {
     CAPTURE(row.key);
     CHECK(bench.send({row.key, "payload", 1, {}, {}}).partition ==
@@ -219,7 +219,7 @@ TEST_CASE("kafka: a key goes to the partition that the Java client chooses") {
 }
 
 TEST_CASE("kafka: what is there of a topic") {
-  Bench bench{12};
+  ProducerBench bench{12};
   const auto one = describe(bench.producer.get(), bench.topic.get(), patience_ms);
   REQUIRE(one.has_value());
   CHECK(one->partitions == 12);
@@ -262,7 +262,7 @@ TEST_CASE("kafka: what else the broker says of a topic is passed on") {
 }
 
 TEST_CASE("kafka: a topic with a partition that nobody leads cannot be published to yet") {
-  Bench bench{3};
+  ProducerBench bench{3};
   rd_kafka_mock_partition_set_leader(shared_cluster().get(),
                                      rd_kafka_topic_name(bench.topic.get()), 1, -1);
   const auto facts = describe(bench.producer.get(), bench.topic.get(), patience_ms);

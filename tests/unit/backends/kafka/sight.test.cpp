@@ -2,6 +2,7 @@
 #include <omnibus/backends/kafka/sight.hpp>
 
 #include "catch.hpp"
+#include "unit/backends/kafka/tools.hpp"
 #include "unit/tools.hpp"
 
 using namespace omnibus;
@@ -9,8 +10,6 @@ using namespace omnibus::unit;
 using kafka::Sight;
 
 namespace {
-constexpr auto transport = RD_KAFKA_RESP_ERR__TRANSPORT;
-constexpr auto all_down = RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
 constexpr Instant start{};
 }  // namespace
 

@@ -17,7 +17,7 @@ using namespace omnibus::unit;
 
 namespace {
 
-const Instant start{1000h};
+const Instant moment{1000h};
 const Error lost = Error::make(Errc::outcome_unknown, "publish", "lost");
 
 /// A ring, and the endings that its messages had: "0:ok 1:outcome_unknown".
@@ -34,7 +34,7 @@ struct Bench {
           endings += (endings.empty() ? "" : " ") + std::to_string(number) + ":" +
                      (ending ? "ok" : std::string{to_string(ending.error().code)});
         },
-        start + deadline, bytes);
+        moment + deadline, bytes);
   }
   /// Its report has come.
   void report(std::uint64_t number) {
@@ -63,8 +63,8 @@ TEST_CASE("kafka: an ending carries what the broker said") {
                                  std::to_string(ending->position.major)
                            : ending.error().context);
   };
-  slots.end(slots.add(hear, start, 1), Receipt{3, {17, 0}});
-  slots.end(slots.add(hear, start, 1), lost);
+  slots.end(slots.add(hear, moment, 1), Receipt{3, {17, 0}});
+  slots.end(slots.add(hear, moment, 1), lost);
   CHECK(heard == std::vector<std::string>{"3/17", "lost"});
 }
 
@@ -82,7 +82,7 @@ TEST_CASE("kafka: a message keeps its first ending") {
 TEST_CASE("kafka: what a completion holds is let go when it has run") {
   Slots slots{4, 100};
   auto held = std::make_shared<int>();
-  const std::uint64_t number = slots.add([held](const Result<Receipt>&) {}, start, 1);
+  const std::uint64_t number = slots.add([held](const Result<Receipt>&) {}, moment, 1);
   CHECK(held.use_count() == 2);
   slots.end(number, Receipt{});
   CHECK(held.use_count() == 1);
@@ -197,19 +197,19 @@ TEST_CASE("kafka: the earliest deadline is known, and no later than it is") {
   Bench bench{8};
   CHECK(bench.slots.earliest() == Instant::max());
   (void)bench.add(5s);
-  CHECK(bench.slots.earliest() == start + 5s);
+  CHECK(bench.slots.earliest() == moment + 5s);
   (void)bench.add(3s);
   (void)bench.add(9s);
-  CHECK(bench.slots.earliest() == start + 3s);
-  CHECK_FALSE(bench.slots.is_due(1, start + 3s - 1ns));
-  CHECK(bench.slots.is_due(1, start + 3s));
-  bench.slots.expire(start + 3s, lost);
+  CHECK(bench.slots.earliest() == moment + 3s);
+  CHECK_FALSE(bench.slots.is_due(1, moment + 3s - 1ns));
+  CHECK(bench.slots.is_due(1, moment + 3s));
+  bench.slots.expire(moment + 3s, lost);
   CHECK(bench.endings == "1:outcome_unknown");
-  CHECK(bench.slots.earliest() == start + 5s);
+  CHECK(bench.slots.earliest() == moment + 5s);
   bench.report(0);
-  bench.slots.expire(start + 5s, lost);
-  CHECK(bench.slots.earliest() == start + 9s);
-  bench.slots.expire(start + 9s, lost);
+  bench.slots.expire(moment + 5s, lost);
+  CHECK(bench.slots.earliest() == moment + 9s);
+  bench.slots.expire(moment + 9s, lost);
   CHECK(bench.slots.earliest() == Instant::max());
   CHECK(bench.endings == "1:outcome_unknown 0:ok 2:outcome_unknown");
 }
@@ -218,20 +218,20 @@ TEST_CASE("kafka: the earliest deadline is one of a message that has no ending")
   Bench bench{8};
   for (const Duration deadline : {20s, 1s, 5s}) (void)bench.add(deadline);
   bench.report(2);
-  CHECK(bench.slots.earliest() <= start + 1s);
-  bench.slots.expire(start + 1s, lost);
-  CHECK(bench.slots.earliest() == start + 20s);
+  CHECK(bench.slots.earliest() <= moment + 1s);
+  bench.slots.expire(moment + 1s, lost);
+  CHECK(bench.slots.earliest() == moment + 20s);
 }
 
 TEST_CASE("kafka: whatever is due ends, wherever it stands, and nothing else") {
   Bench bench{8};
   for (const Duration deadline : {7s, 1s, 9s, 2s, 3s}) (void)bench.add(deadline);
-  bench.slots.expire(start, lost);
+  bench.slots.expire(moment, lost);
   CHECK(bench.endings == "");
-  bench.slots.expire(start + 2s, lost);
+  bench.slots.expire(moment + 2s, lost);
   CHECK(bench.endings == "1:outcome_unknown 3:outcome_unknown");
   CHECK(bench.slots.ended() == 0);
-  bench.slots.expire(start + 7s, lost);
+  bench.slots.expire(moment + 7s, lost);
   CHECK(bench.slots.ended() == 2);
   bench.report(1);  // late: it changes nothing but that its place is free
   CHECK(bench.endings == "1:outcome_unknown 3:outcome_unknown 0:outcome_unknown 4:outcome_unknown");
@@ -258,9 +258,9 @@ TEST_CASE("kafka: a completion may publish") {
   const std::uint64_t number = slots.add(
       [&](const Result<Receipt>&) {
         ended.push_back(0);
-        (void)slots.add([&](const Result<Receipt>&) { ended.push_back(1); }, start, 1);
+        (void)slots.add([&](const Result<Receipt>&) { ended.push_back(1); }, moment, 1);
       },
-      start, 1);
+      moment, 1);
   slots.end(number, Receipt{});
   CHECK(slots.tail() == 2);
   CHECK_FALSE(slots.has_ended(1));
@@ -394,7 +394,7 @@ class Life {
   std::deque<Known> known_;
   std::deque<int> endings_;
   std::size_t head_ = 0;
-  Instant now_ = start;
+  Instant now_ = moment;
   std::string flaw_;
 };
 
@@ -416,7 +416,7 @@ TEST_CASE("kafka: one thread adds while another one ends") {
     while (number < count) {
       const std::uint64_t tail = slots.tail();
       if (number == tail) {
-        if (random() % 64 == 0) slots.expire(start, lost);
+        if (random() % 64 == 0) slots.expire(moment, lost);
         std::this_thread::yield();
       }
       for (; number < tail; ++number) {
@@ -428,7 +428,7 @@ TEST_CASE("kafka: one thread adds while another one ends") {
   }};
   for (std::uint64_t number = 0; number < count; ++number) {
     while (!slots.has_room()) std::this_thread::yield();
-    const Instant deadline = number % 3 == 0 ? start : start + 1h;
+    const Instant deadline = number % 3 == 0 ? moment : moment + 1h;
     (void)slots.add([&](const Result<Receipt>& ending) { ++(ending ? good : bad); }, deadline, 100);
   }
   ends.join();

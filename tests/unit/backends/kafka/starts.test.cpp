@@ -14,12 +14,12 @@ using namespace omnibus::unit;
 namespace {
 
 /// A topic of three partitions, with 5, 0 and 2 records, and the client of a group.
-struct Bench {
+struct StartsBench {
   const std::string topic = new_topic(3);
   const std::string other = new_topic(3);
   Owned<rd_kafka_t, rd_kafka_destroy> client;
 
-  Bench() {
+  StartsBench() {
     Listener listener;
     Producer producer{shared_cluster().settings(), Duration{}, listener};
     for (const int partition : {0, 0, 0, 0, 0, 2, 2}) {
@@ -76,27 +76,27 @@ SubscriptionSpec spec(std::string group, Start::From from = Start::From::earlies
 }  // namespace
 
 TEST_CASE("kafka: who begins early begins with the first, and who begins late after the last") {
-  Bench bench;
+  StartsBench bench;
   CHECK(bench.starts(spec("", Start::From::earliest)) == "0:first 1:first 2:first");
   CHECK(bench.starts(spec("", Start::From::latest)) == "0:5 1:0 2:2");
 }
 
 TEST_CASE("kafka: who begins at positions begins with the first where none is given") {
-  Bench bench;
+  StartsBench bench;
   SubscriptionSpec at = spec("", Start::From::position);
   at.start.positions = {{2, {1, 0}}, {0, {4, 0}}, {7, {9, 0}}};
   CHECK(bench.starts(at) == "0:4 1:first 2:1");
 }
 
 TEST_CASE("kafka: a time after everything is the end") {
-  Bench bench;
+  StartsBench bench;
   SubscriptionSpec at = spec("", Start::From::time);
   at.start.time = std::chrono::system_clock::now() + 24h;
   CHECK(bench.starts(at) == "0:5 1:0 2:2");
 }
 
 TEST_CASE("kafka: a group goes on where it was, with what is written beside it") {
-  Bench bench;
+  StartsBench bench;
   Marks marks{3};
   marks.add(4);
   bench.commit(3, marks.text());
@@ -109,13 +109,13 @@ TEST_CASE("kafka: a group goes on where it was, with what is written beside it")
 }
 
 TEST_CASE("kafka: a reader without a group asks for no group's offsets") {
-  Bench bench;
+  StartsBench bench;
   bench.commit(3, {});
   CHECK(bench.starts(spec("")) == "0:first 1:first 2:first");
 }
 
 TEST_CASE("kafka: topics other than the subscription's own begin with their first message") {
-  Bench bench;
+  StartsBench bench;
   for (const auto from : {Start::From::latest, Start::From::position, Start::From::time}) {
     SubscriptionSpec at = spec("billing", from);
     at.start.positions = {{0, {4, 0}}};
@@ -148,7 +148,7 @@ TEST_CASE("kafka: where nobody answers there is no start, and that is said in ti
 }
 
 TEST_CASE("kafka: what the coordinator says of offsets is passed on") {
-  Bench bench;
+  StartsBench bench;
   rd_kafka_mock_push_request_errors(shared_cluster().get(), 9 /* OffsetFetch */, 1,
                                     RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
   const Offsets list = new_offsets();
@@ -159,7 +159,7 @@ TEST_CASE("kafka: what the coordinator says of offsets is passed on") {
 }
 
 TEST_CASE("kafka: the ends of a partition") {
-  Bench bench;
+  StartsBench bench;
   const auto ends = watermarks(bench.client.get(), bench.topic.c_str(), 2, patience_ms);
   REQUIRE(ends.has_value());
   CHECK(ends->low == 0);

@@ -2,14 +2,14 @@
 #include <omnibus/backends/kafka/symptoms.hpp>
 
 #include "catch.hpp"
+#include "unit/backends/kafka/tools.hpp"
 
 using namespace omnibus;
+using namespace omnibus::unit;
 using kafka::Symptoms;
 
 namespace {
 
-constexpr auto transport = RD_KAFKA_RESP_ERR__TRANSPORT;
-constexpr auto all_down = RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
 constexpr auto denied = RD_KAFKA_RESP_ERR__AUTHENTICATION;
 constexpr auto tls = RD_KAFKA_RESP_ERR__SSL;
 

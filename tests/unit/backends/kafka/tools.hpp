@@ -28,8 +28,11 @@ namespace omnibus::unit {
 /// Longer than the mock needs for anything.
 inline constexpr int patience_ms = 20'000;
 
-/// The key of such a request in Kafka's protocol.
-inline constexpr int produce_request = 0;
+/// The keys of requests in Kafka's protocol.
+inline constexpr std::int16_t produce_request = 0, init_producer_id = 22, end_transaction = 26, commit_offsets = 28;
+
+/// One broker is away, and all of them are.
+inline constexpr auto transport = RD_KAFKA_RESP_ERR__TRANSPORT, all_down = RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
 
 /// Hears what librdkafka says, and keeps it.
 class Listener final : public kafka::Callbacks {

@@ -11,9 +11,6 @@ using namespace omnibus::unit;
 
 namespace {
 
-/// Numbers of requests in Kafka's protocol.
-constexpr std::int16_t end_transaction = 26, commit_offsets = 28;
-
 Instant in_time() { return std::chrono::steady_clock::now() + patience; }
 
 /// A member of a group that has one partition, of which the test says what is done.

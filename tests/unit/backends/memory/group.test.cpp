@@ -19,11 +19,11 @@ using memory::Record;
 namespace {
 
 /// A log with some messages, and a group over it.
-struct Bench {
+struct GroupBench {
   Log log{8 << 20};
   Group group;
 
-  explicit Bench(std::int32_t partitions, int messages, int keys = 1, std::uint64_t start = 0)
+  explicit GroupBench(std::int32_t partitions, int messages, int keys = 1, std::uint64_t start = 0)
       : group{start, partitions} {
     for (int i = 0; i < messages; ++i) {
       log.append(message_of(std::to_string(i), "key " + std::to_string(i % keys)).view(), 0);
@@ -40,7 +40,7 @@ struct Bench {
 }  // namespace
 
 TEST_CASE("a record is in the hands of one member, until it is done or released") {
-  Bench bench{1, 3};
+  GroupBench bench{1, 3};
   Member member;
   bench.group.join(member);
   CHECK(bench.take(member, 0));
@@ -52,7 +52,7 @@ TEST_CASE("a record is in the hands of one member, until it is done or released"
 }
 
 TEST_CASE("the watermark is the lowest position that is not done") {
-  Bench bench{1, 4};
+  GroupBench bench{1, 4};
   Member member;
   bench.group.join(member);
   for (std::uint64_t i = 0; i < 4; ++i) CHECK(bench.take(member, i));
@@ -70,7 +70,7 @@ TEST_CASE("the watermark is the lowest position that is not done") {
 }
 
 TEST_CASE("a group begins where it is told to") {
-  Bench bench{1, 5, 1, 3};
+  GroupBench bench{1, 5, 1, 3};
   Member member;
   bench.group.join(member);
   CHECK(member.next == 3);
@@ -79,7 +79,7 @@ TEST_CASE("a group begins where it is told to") {
 }
 
 TEST_CASE("a released record remembers its attempts until it is done") {
-  Bench bench{1, 1};
+  GroupBench bench{1, 1};
   Member member;
   bench.group.join(member);
   std::uint32_t attempts = 9;
@@ -93,7 +93,7 @@ TEST_CASE("a released record remembers its attempts until it is done") {
 }
 
 TEST_CASE("what a member held when it left counts as attempted, and another may take it") {
-  Bench bench{1, 1};
+  GroupBench bench{1, 1};
   Member first;
   Member second;
   bench.group.join(first);
@@ -111,7 +111,7 @@ TEST_CASE("what a member held when it left counts as attempted, and another may 
 }
 
 TEST_CASE("a partition changes hands only when nothing of it is in flight") {
-  Bench bench{2, 40, 20};
+  GroupBench bench{2, 40, 20};
   Member first;
   Member second;
   bench.group.join(first);
@@ -139,7 +139,7 @@ namespace {
 
 /// Members that come, go, take, finish, release and crash at random; each reads as a consumer does.
 struct Life {
-  Bench bench;
+  GroupBench bench;
   std::mt19937_64 random;
   std::int32_t partitions;
   std::vector<std::unique_ptr<Member>> members;

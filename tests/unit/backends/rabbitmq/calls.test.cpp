@@ -12,7 +12,7 @@ using namespace omnibus::unit;
 namespace {
 
 /// A channel, what was sent on it, and the answers as text.
-struct Bench {
+struct CallsBench {
   Calls calls{7};
   std::string out;
   std::vector<std::string> answers;
@@ -51,7 +51,7 @@ DeclareQueue passive_queue(const std::string& name) {
 }  // namespace
 
 TEST_CASE("rabbitmq: declarations are read back by the library as they were meant") {
-  Bench bench;
+  CallsBench bench;
   const Topology topology{DeclareExchange{"orders", "direct", "else"},
                           DeclareExchange{"plain", "fanout"},
                           DeclareQueue{"orders/billing/0",
@@ -116,7 +116,7 @@ TEST_CASE("rabbitmq: every declaration of ours can be sent, with the longest nam
   const std::string name(100, 'n');
   for (const Topology& topology : {topic_topology(name, shape), group_topology(name, name, shape),
                                    later_topology(name + "/" + name, name, 500'000s)}) {
-    Bench bench;
+    CallsBench bench;
     bench.calls.declare(bench.out, topology, "declare", {});
     const std::vector<Frame> frames = frames_of(bench.out);
     CHECK(frames.size() == topology.size());
@@ -125,7 +125,7 @@ TEST_CASE("rabbitmq: every declaration of ours can be sent, with the longest nam
 }
 
 TEST_CASE("rabbitmq: answers come in the order of the questions") {
-  Bench bench;
+  CallsBench bench;
   bench.calls.open(bench.out);
   bench.calls.declare(bench.out, {DeclareExchange{"e", "direct"}, passive_queue("q")}, "first",
                       bench.answer("first"));
@@ -160,7 +160,7 @@ TEST_CASE("rabbitmq: answers come in the order of the questions") {
 }
 
 TEST_CASE("rabbitmq: a closed channel fails all that was asked, and is opened again") {
-  Bench bench;
+  CallsBench bench;
   bench.calls.open(bench.out);
   bench.comes(AMQP_CHANNEL_OPEN_OK_METHOD);
   bench.calls.declare(bench.out, {passive_queue("a"), passive_queue("b")}, "declare orders",
@@ -182,7 +182,7 @@ TEST_CASE("rabbitmq: a closed channel fails all that was asked, and is opened ag
 }
 
 TEST_CASE("rabbitmq: who hears of a failure may ask again at once") {
-  Bench bench;
+  CallsBench bench;
   bench.calls.declare(bench.out, {passive_queue("a")}, "first",
                       [&](const Error* problem, QueueCounts) {
                         CHECK(problem != nullptr);
@@ -201,7 +201,7 @@ TEST_CASE("rabbitmq: who hears of a failure may ask again at once") {
 }
 
 TEST_CASE("rabbitmq: a new connection forgets what was asked on the old one") {
-  Bench bench;
+  CallsBench bench;
   bench.calls.consume(bench.out, "q", bench.answer("old"));
   bench.calls.open(bench.out);
   bench.comes(AMQP_CHANNEL_OPEN_OK_METHOD);
@@ -210,7 +210,7 @@ TEST_CASE("rabbitmq: a new connection forgets what was asked on the old one") {
 }
 
 TEST_CASE("rabbitmq: a lock is a queue that one connection alone can have, until it is unlocked") {
-  Bench bench;
+  CallsBench bench;
   bench.calls.declare(bench.out, {Lock{"orders"}, Unlock{"orders"}}, "declare",
                       bench.answer("both"));
   const std::vector<Frame> frames = frames_of(bench.out);
@@ -231,7 +231,7 @@ TEST_CASE("rabbitmq: a lock is a queue that one connection alone can have, until
 }
 
 TEST_CASE("rabbitmq: who is locked out may try again") {
-  Bench bench;
+  CallsBench bench;
   bench.calls.declare(bench.out, {Lock{"orders"}, passive_queue("q"), Unlock{"orders"}}, "declare",
                       bench.answer("all"));
   bench.close_comes(405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue");

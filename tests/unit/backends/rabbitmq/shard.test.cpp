@@ -19,11 +19,11 @@ const std::string close_it = "AMQP_CHANNEL_CLOSE_METHOD ";
 const std::string ack = "AMQP_BASIC_ACK_METHOD ";
 
 /// A shard that consumes.
-struct Bench {
+struct ShardBench {
   Shard shard{2, 9, "orders/billing/2", 256};
   std::string out;
 
-  Bench() {
+  ShardBench() {
     shard.open(out);
     shard.opened();
     out.clear();
@@ -100,7 +100,7 @@ TEST_CASE("rabbitmq: a stream is entered by name, by offset or by time") {
 }
 
 TEST_CASE("rabbitmq: what is settled is counted, and what is done is acknowledged") {
-  Bench bench;
+  ShardBench bench;
   bench.take(3);
   CHECK(bench.shard.unsettled() == 3);
   bench.shard.settle(1, true);
@@ -112,7 +112,7 @@ TEST_CASE("rabbitmq: what is settled is counted, and what is done is acknowledge
 }
 
 TEST_CASE("rabbitmq: a closed shard begins anew, and old deliveries are of another generation") {
-  Bench bench;
+  ShardBench bench;
   bench.take(2);
   bench.shard.settle(1, true);
   const std::uint64_t before = bench.shard.generation();
@@ -128,7 +128,7 @@ TEST_CASE("rabbitmq: a closed shard begins anew, and old deliveries are of anoth
 }
 
 TEST_CASE("rabbitmq: a shard that drains takes nothing more") {
-  Bench bench;
+  ShardBench bench;
   bench.take(1);
   bench.shard.drain();
   CHECK(bench.shard.state() == Shard::State::draining);
@@ -139,7 +139,7 @@ TEST_CASE("rabbitmq: a shard that drains takes nothing more") {
 }
 
 TEST_CASE("rabbitmq: a shard finishes behind a barrier that comes after its acknowledgements") {
-  Bench bench;
+  ShardBench bench;
   bench.take(2);
   bench.shard.settle(1, true);
   CHECK(bench.finish() == ack + second);
@@ -153,7 +153,7 @@ TEST_CASE("rabbitmq: a shard finishes behind a barrier that comes after its ackn
 }
 
 TEST_CASE("rabbitmq: many acknowledgements go out a few at a time, a barrier after each") {
-  Bench bench;
+  ShardBench bench;
   bench.take(61);
   for (std::uint64_t tag = 2; tag <= 60; tag += 2) bench.shard.settle(tag, true);  // 30, one by one
   std::string all;
@@ -184,7 +184,7 @@ TEST_CASE("rabbitmq: a shard to which nothing can have come closes without a bar
 }
 
 TEST_CASE("rabbitmq: a barrier's consumer is another one, which the cancellation names") {
-  Bench bench;
+  ShardBench bench;
   bench.shard.finish(bench.out);
   bench.shard.finish(bench.out);
   Pool pool;
@@ -198,7 +198,7 @@ TEST_CASE("rabbitmq: a barrier's consumer is another one, which the cancellation
 }
 
 TEST_CASE("rabbitmq: an abandoned shard acknowledges and closes at once") {
-  Bench bench;
+  ShardBench bench;
   bench.take(2);
   bench.shard.settle(1, true);
   bench.shard.abandon(bench.out);

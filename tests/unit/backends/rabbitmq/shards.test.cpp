@@ -15,9 +15,9 @@ using State = Shard::State;
 
 const std::string opening =
     "AMQP_CHANNEL_OPEN_METHOD AMQP_BASIC_QOS_METHOD AMQP_BASIC_CONSUME_METHOD ";
-const std::string ack = "AMQP_BASIC_ACK_METHOD ";
+const std::string ack_frame = "AMQP_BASIC_ACK_METHOD ";
 const std::string barrier = "AMQP_BASIC_CONSUME_METHOD ";
-const std::string close_it = "AMQP_CHANNEL_CLOSE_METHOD ";
+const std::string close_frame = "AMQP_CHANNEL_CLOSE_METHOD ";
 
 /// A dispatcher that is asked for partitions back.
 struct FakeIntake final : Intake {
@@ -33,11 +33,11 @@ struct FakeIntake final : Intake {
 };
 
 /// Three queues on the channels 5, 6 and 7; the last of them is held, where that is wanted.
-struct Bench {
+struct ShardsBench {
   Shards shards;
   std::string out;
 
-  explicit Bench(bool held = false)
+  explicit ShardsBench(bool held = false)
       : shards{{.topic = "orders",
                 .queues = {"a", "b", "c"},
                 .held = held ? "c" : "",
@@ -100,18 +100,18 @@ struct Bench {
 }  // namespace
 
 TEST_CASE("rabbitmq: each queue of a subscription is a shard, on a channel of its own") {
-  Bench bench;
+  ShardsBench bench;
   for (int i = 0; i < 3; ++i) {
     CHECK(bench.shard(i).index() == i);
     CHECK(bench.shard(i).channel() == 5 + i);
   }
   CHECK(bench.shard(2).queue() == "c");
   CHECK(bench.shards.held() == nullptr);
-  CHECK(Bench{true}.shards.held()->queue() == "c");
+  CHECK(ShardsBench{true}.shards.held()->queue() == "c");
 }
 
 TEST_CASE("rabbitmq: a shard is found by its channel while that is open") {
-  Bench bench;
+  ShardsBench bench;
   CHECK(bench.shards.on_channel(5) == nullptr);
   bench.consume();
   CHECK(bench.shards.on_channel(5) == &bench.shard(0));
@@ -126,7 +126,7 @@ TEST_CASE("rabbitmq: a shard is found by its channel while that is open") {
 // ── messages ─────────────────────────────────────────────────────────────────────────────────────
 
 TEST_CASE("rabbitmq: a message is put together of what comes in on a channel") {
-  Bench bench;
+  ShardsBench bench;
   Shard& shard = bench.shard(1);
   shard.closed();  // once before: generation 1
   CHECK(bench.deliver_comes(shard, 9, true) == nullptr);
@@ -143,7 +143,7 @@ TEST_CASE("rabbitmq: a message is put together of what comes in on a channel") {
 }
 
 TEST_CASE("rabbitmq: a message without a body is whole with its header") {
-  Bench bench;
+  ShardsBench bench;
   (void)bench.deliver_comes(bench.shard(0), 1);
   const Held* held = bench.header_comes(bench.shard(0), 0);
   REQUIRE(held != nullptr);
@@ -151,7 +151,7 @@ TEST_CASE("rabbitmq: a message without a body is whole with its header") {
 }
 
 TEST_CASE("rabbitmq: messages come in on several channels at a time") {
-  Bench bench;
+  ShardsBench bench;
   for (int i = 0; i < 2; ++i) (void)bench.deliver_comes(bench.shard(i), 1);
   for (int i = 0; i < 2; ++i) (void)bench.header_comes(bench.shard(i), 2);
   CHECK(bench.body_comes(bench.shard(0), "a") == nullptr);
@@ -160,7 +160,7 @@ TEST_CASE("rabbitmq: messages come in on several channels at a time") {
 }
 
 TEST_CASE("rabbitmq: what belongs to no message is passed over") {
-  Bench bench;
+  ShardsBench bench;
   CHECK(bench.header_comes(bench.shard(0), 0) == nullptr);
   CHECK(bench.body_comes(bench.shard(0), "x") == nullptr);
   (void)bench.deliver_comes(bench.shard(0), 1);
@@ -172,7 +172,7 @@ TEST_CASE("rabbitmq: what belongs to no message is passed over") {
 }
 
 TEST_CASE("rabbitmq: messages wait for room in the order in which they came") {
-  Bench bench;
+  ShardsBench bench;
   CHECK_FALSE(bench.shards.any_waiting());
   Held& first = bench.message(bench.shard(1), "first");
   Held& second = bench.message(bench.shard(0), "second");
@@ -188,7 +188,7 @@ TEST_CASE("rabbitmq: messages wait for room in the order in which they came") {
 }
 
 TEST_CASE("rabbitmq: what waits of one shard is dropped, the others' stays in order") {
-  Bench bench;
+  ShardsBench bench;
   std::vector<Held*> stay;
   for (const int index : {0, 1, 0, 1, 2}) {
     Held& held = bench.message(bench.shard(index), "payload");
@@ -204,7 +204,7 @@ TEST_CASE("rabbitmq: what waits of one shard is dropped, the others' stays in or
 // ── all together ─────────────────────────────────────────────────────────────────────────────────
 
 TEST_CASE("rabbitmq: all queues are opened once, and what was held is left") {
-  Bench bench{true};
+  ShardsBench bench{true};
   CHECK(bench.shards.all_closed());
   bench.shards.open(bench.out, {});
   CHECK(bench.sent() == opening + opening);
@@ -218,7 +218,7 @@ TEST_CASE("rabbitmq: all queues are opened once, and what was held is left") {
 }
 
 TEST_CASE("rabbitmq: registered is who consumes what was held, or else every other queue") {
-  Bench bench{true};
+  ShardsBench bench{true};
   bench.shards.open(bench.out, {});
   CHECK_FALSE(bench.shards.registered(false));
   bench.shard(0).opened();
@@ -232,23 +232,23 @@ TEST_CASE("rabbitmq: registered is who consumes what was held, or else every oth
 }
 
 TEST_CASE("rabbitmq: acknowledgements go out when there are many of a shard, or when asked for") {
-  Bench bench;
+  ShardsBench bench;
   bench.consume();
   bench.handle(bench.shard(0), 1);
   bench.handle(bench.shard(1), 1);
   CHECK(bench.acknowledge() == "");
   CHECK(bench.shards.any_unsent());
   bench.handle(bench.shard(1), 2);
-  CHECK(bench.acknowledge() == ack);
-  CHECK(bench.acknowledge(true) == ack);
+  CHECK(bench.acknowledge() == ack_frame);
+  CHECK(bench.acknowledge(true) == ack_frame);
   CHECK_FALSE(bench.shards.any_unsent());
   bench.handle(bench.shard(2), 1);
   bench.shard(2).drain();
-  CHECK(bench.acknowledge(true) == ack);  // it still counts
+  CHECK(bench.acknowledge(true) == ack_frame);  // it still counts
 }
 
 TEST_CASE("rabbitmq: nothing is acknowledged on a channel that is about to close") {
-  Bench bench;
+  ShardsBench bench;
   bench.consume();
   bench.shard(0).took();
   bench.shards.finish(bench.out, true);
@@ -259,7 +259,7 @@ TEST_CASE("rabbitmq: nothing is acknowledged on a channel that is about to close
 }
 
 TEST_CASE("rabbitmq: a shard drains until nothing of it is handled or on its way elsewhere") {
-  Bench bench;
+  ShardsBench bench;
   FakeIntake intake;
   bench.consume();
   bench.shard(1).drain();
@@ -282,19 +282,19 @@ TEST_CASE("rabbitmq: a shard drains until nothing of it is handled or on its way
 
 TEST_CASE("rabbitmq: all that is open finishes, in haste without waiting for the broker") {
   const bool in_haste = GENERATE(false, true);
-  Bench bench;
+  ShardsBench bench;
   bench.consume();
   bench.shard(0).closed();
   bench.shard(1).drain();
   bench.shards.finish(bench.out, in_haste);
-  CHECK(bench.sent() == (in_haste ? close_it + close_it : barrier + barrier));
+  CHECK(bench.sent() == (in_haste ? close_frame + close_frame : barrier + barrier));
   CHECK(bench.shards.any_finishing() != in_haste);
   bench.shards.finish(bench.out, in_haste);  // goes on by answers alone
   CHECK(bench.sent() == "");
 }
 
 TEST_CASE("rabbitmq: who has more than a fair share gives up the rest, but not what was held") {
-  Bench bench{true};
+  ShardsBench bench{true};
   bench.consume();
   for (const auto& each : bench.shards) each->took();
   bench.shards.wait_for_room(bench.message(bench.shard(0), "stays"));
@@ -312,7 +312,7 @@ TEST_CASE("rabbitmq: who has more than a fair share gives up the rest, but not w
 }
 
 TEST_CASE("rabbitmq: shares are rounded up, and count what a member is the active consumer of") {
-  Bench bench;
+  ShardsBench bench;
   bench.consume();
   for (const int index : {0, 2}) bench.shard(index).took();
   bench.shards.hand_over(2);  // two of three each, at most

@@ -14,11 +14,11 @@ namespace {
 const Time now{1'700'000'000s};
 
 /// A reader of a log, to which messages come one after the other.
-struct Bench {
+struct SourceBench {
   LogCursor cursor;
   std::uint64_t tag = 0;
 
-  explicit Bench(const Start& start) : cursor{start, now} {}
+  explicit SourceBench(const Start& place) : cursor{place, now} {}
 
   /// A message arrives; true when it is wanted.
   bool comes(std::uint64_t offset, Time time = now) {
@@ -49,36 +49,36 @@ struct Bench {
 };
 
 Start from(Start::From what) {
-  Start start;
-  start.from = what;
-  return start;
+  Start place;
+  place.from = what;
+  return place;
 }
 Start from(Position position) {
-  Start start;
-  start.from = Start::From::position;
-  start.positions = {{0, position}};
-  return start;
+  Start place;
+  place.from = Start::From::position;
+  place.positions = {{0, position}};
+  return place;
 }
 Start from(Time time) {
-  Start start;
-  start.from = Start::From::time;
-  start.time = time;
-  return start;
+  Start place;
+  place.from = Start::From::time;
+  place.time = time;
+  return place;
 }
 
 }  // namespace
 
 TEST_CASE("rabbitmq: where a reader enters the log") {
-  CHECK(Bench{from(Start::From::earliest)}.from() == "first");
-  CHECK(Bench{from(Start::From::latest)}.from() == "next");
-  CHECK(Bench{from(Position{17, 0})}.from() == "17");
-  CHECK(Bench{from(Start::From::position)}.from() == "first");
-  CHECK(Bench{from(now - 1h)}.from() == "now-3660s");
-  CHECK(Bench{from(now + 1h)}.from() == "now-60s");  // what comes now may be of then
+  CHECK(SourceBench{from(Start::From::earliest)}.from() == "first");
+  CHECK(SourceBench{from(Start::From::latest)}.from() == "next");
+  CHECK(SourceBench{from(Position{17, 0})}.from() == "17");
+  CHECK(SourceBench{from(Start::From::position)}.from() == "first");
+  CHECK(SourceBench{from(now - 1h)}.from() == "now-3660s");
+  CHECK(SourceBench{from(now + 1h)}.from() == "now-60s");  // what comes now may be of then
 }
 
 TEST_CASE("rabbitmq: a reader resumes at the first message that is not done") {
-  Bench bench{from(Start::From::earliest)};
+  SourceBench bench{from(Start::From::earliest)};
   CHECK(bench.comes(40));
   CHECK(bench.comes(41));
   CHECK(bench.comes(42));
@@ -96,16 +96,16 @@ TEST_CASE("rabbitmq: a reader resumes at the first message that is not done") {
 }
 
 TEST_CASE("rabbitmq: a reader to whom nothing came begins where it was told to") {
-  Bench bench{from(Start::From::earliest)};
+  SourceBench bench{from(Start::From::earliest)};
   bench.lose(1);
   CHECK(bench.from() == "first");
-  Bench position{from(Position{17, 0})};
+  SourceBench position{from(Position{17, 0})};
   position.lose(1);
   CHECK(position.from() == "17");
 }
 
 TEST_CASE("rabbitmq: a reader of what is new misses nothing while it is away") {
-  Bench bench{from(Start::From::latest)};
+  SourceBench bench{from(Start::From::latest)};
   bench.lose(1);
   CHECK(bench.from() == "now-60s");
   bench.lose(1);
@@ -118,7 +118,7 @@ TEST_CASE("rabbitmq: a reader of what is new misses nothing while it is away") {
 }
 
 TEST_CASE("rabbitmq: a reader of what is new takes whatever comes, whenever it was published") {
-  Bench bench{from(Start::From::latest)};
+  SourceBench bench{from(Start::From::latest)};
   CHECK(bench.comes(7, now - 1h));
   bench.lose(2);
   CHECK(bench.from() == "8");
@@ -126,7 +126,7 @@ TEST_CASE("rabbitmq: a reader of what is new takes whatever comes, whenever it w
 }
 
 TEST_CASE("rabbitmq: a reader from a time begins with the first message of that time") {
-  Bench bench{from(now - 1h)};
+  SourceBench bench{from(now - 1h)};
   CHECK_FALSE(bench.comes(5, now - 1h - 1ns));
   CHECK_FALSE(bench.comes(6, now - 2h));
   CHECK(bench.comes(7, now - 1h));
@@ -134,7 +134,7 @@ TEST_CASE("rabbitmq: a reader from a time begins with the first message of that 
 }
 
 TEST_CASE("rabbitmq: a reader from a time that lost its channel goes on looking for it") {
-  Bench bench{from(now - 1h)};
+  SourceBench bench{from(now - 1h)};
   CHECK_FALSE(bench.comes(5, now - 2h));
   bench.lose(2);
   CHECK(bench.from() == "6");
@@ -143,7 +143,7 @@ TEST_CASE("rabbitmq: a reader from a time that lost its channel goes on looking 
 }
 
 TEST_CASE("rabbitmq: a log that begins after the position has lost it") {
-  Bench bench{from(Position{17, 0})};
+  SourceBench bench{from(Position{17, 0})};
   CHECK(bench.comes(20));
   CHECK(bench.cursor.lost());
   CHECK_FALSE(bench.cursor.lost());  // said once
@@ -152,14 +152,14 @@ TEST_CASE("rabbitmq: a log that begins after the position has lost it") {
 }
 
 TEST_CASE("rabbitmq: a lost position is told though more has come before anybody asks") {
-  Bench bench{from(Position{17, 0})};
+  SourceBench bench{from(Position{17, 0})};
   CHECK(bench.comes(20));
   CHECK(bench.comes(21));
   CHECK(bench.cursor.lost());
 }
 
 TEST_CASE("rabbitmq: a position that is there, or that comes back, is not lost") {
-  Bench bench{from(Position{17, 0})};
+  SourceBench bench{from(Position{17, 0})};
   CHECK(bench.comes(17));
   CHECK_FALSE(bench.cursor.lost());
   bench.lose(2);
@@ -168,13 +168,13 @@ TEST_CASE("rabbitmq: a position that is there, or that comes back, is not lost")
   bench.lose(2);
   CHECK(bench.comes(25));  // retention took the rest while it was away
   CHECK(bench.cursor.lost());
-  Bench first{from(Start::From::earliest)};
+  SourceBench first{from(Start::From::earliest)};
   CHECK(first.comes(500));
   CHECK_FALSE(first.cursor.lost());
 }
 
 TEST_CASE("rabbitmq: a reader that names no position starts at the earliest message") {
-  Bench bench{from(Start::From::position)};
+  SourceBench bench{from(Start::From::position)};
   CHECK(bench.comes(500));
   CHECK_FALSE(bench.cursor.lost());
 }

@@ -31,7 +31,7 @@ struct Protocol final : Replies {
 constexpr std::string_view replies =
     "+OK\r\n-ERR no\r\n:-5\r\n$-1\r\n*-1\r\n*0\r\n$0\r\n\r\n"
     "*2\r\n$1\r\na\r\n*2\r\n*1\r\n:7\r\n$-1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n$1\r\nx\r\n";
-constexpr std::string_view told =
+constexpr std::string_view spoken =
     "0+OK | 0-ERR no | 0:-5 | 0nil | 0nil | 0*0 | 0'' | "
     "0*2 >0'a' >1*2 >>0*1 >>>0:7 >>1nil | "
     "0*1 >0*1 >>0*1 >>>0*1 >>>>0*1 >>>>>0*1 >>>>>>0'x' | ";
@@ -48,7 +48,7 @@ TEST_CASE("redis: replies are told part by part, however they come in") {
       while (reader.next(protocol) == Reader::Got::whole) {
       }
     }
-    CHECK(protocol.text == told);
+    CHECK(protocol.text == spoken);
   }
 }
 

@@ -13,12 +13,12 @@ using namespace omnibus::unit;
 
 namespace {
 
-struct Bench {
+struct ShardsBench {
   Group group{TopicKeys::of_topic("t", 2), "g", "owners", "members", {}, 10s};
   Shards shards{"t", group};
   Basket basket;
 
-  Bench() {
+  ShardsBench() {
     shards.begin_poll(&basket);
     for (std::size_t i = 0; i < 2; ++i) {
       shards.take(i, "1:me");
@@ -43,7 +43,7 @@ struct Bench {
 }  // namespace
 
 TEST_CASE("redis: a read is handed on when it is whole, by ids") {
-  Bench bench;
+  ShardsBench bench;
   bench.arrive(0, 3);
   bench.arrive(1, 2);
   CHECK(bench.got().empty());
@@ -59,7 +59,7 @@ TEST_CASE("redis: a read is handed on when it is whole, by ids") {
 }
 
 TEST_CASE("redis: what does not fit waits, and nothing is read meanwhile") {
-  Bench bench;
+  ShardsBench bench;
   bench.basket.left = 1;
   bench.arrive(0, 1);
   bench.arrive(0, 2);
@@ -73,7 +73,7 @@ TEST_CASE("redis: what does not fit waits, and nothing is read meanwhile") {
 }
 
 TEST_CASE("redis: what comes of an old generation settles nothing") {
-  Bench bench;
+  ShardsBench bench;
   bench.arrive(0, 1);
   bench.shards.hand_on_read();
   bench.shards.forget(0);
@@ -85,7 +85,7 @@ TEST_CASE("redis: what comes of an old generation settles nothing") {
 }
 
 TEST_CASE("redis: what was never begun is given back with its count") {
-  Bench bench;
+  ShardsBench bench;
   bench.basket.left = 0;
   bench.arrive(0, 1);
   bench.shards.hand_on_read();
@@ -98,7 +98,7 @@ TEST_CASE("redis: what was never begun is given back with its count") {
 }
 
 TEST_CASE("redis: what a picking member gives back stays aside, and its shard is read on") {
-  Bench bench;
+  ShardsBench bench;
   Shards picks{"t", bench.group, true};
   Basket basket;
   picks.begin_poll(&basket);
@@ -114,7 +114,7 @@ TEST_CASE("redis: what a picking member gives back stays aside, and its shard is
 }
 
 TEST_CASE("redis: a shard of which something was given back is handed over before it is read on") {
-  Bench bench;
+  ShardsBench bench;
   bench.arrive(0, 1);
   bench.shards.hand_on_read();
   bench.end(0, Settlement::Kind::release);
@@ -128,7 +128,7 @@ TEST_CASE("redis: a shard of which something was given back is handed over befor
 }
 
 TEST_CASE("redis: the set of shards has a version, and the bell watches those that are read") {
-  Bench bench;
+  ShardsBench bench;
   std::vector<Bell::Watched> watched;
   bench.shards.list_active(watched);
   CHECK(watched.size() == 2);

@@ -12,7 +12,7 @@ using omnibus::sqlite::LeftChange;
 using omnibus::sqlite::ShareChange;
 using omnibus::sqlite::Window;
 
-constexpr std::int64_t now = 1'000'000;
+constexpr std::int64_t moment = 1'000'000;
 
 /// A shard in the file, as far as a window says what is in it.
 struct File {
@@ -52,9 +52,9 @@ std::string hand_out(Window& window, File& file, std::uint64_t end) {
   };
   for (int turn = 0; turn < 10; ++turn) {
     Window::Due due;
-    while (window.take_due(now, due)) note(due.position, due.attempts);
+    while (window.take_due(moment, due)) note(due.position, due.attempts);
     window.announce(end);
-    while (window.next() < end && window.allowed(now) > 0) {
+    while (window.next() < end && window.allowed(moment) > 0) {
       const std::uint64_t position = window.next();
       note(position, window.pass());
     }
@@ -66,16 +66,16 @@ std::string hand_out(Window& window, File& file, std::uint64_t end) {
 TEST_CASE("nothing is handed out before the file knows of it") {
   File file;
   Window window = file.read();
-  CHECK(window.allowed(now) == 0);
+  CHECK(window.allowed(moment) == 0);
   window.announce(4);
   CHECK(window.has_announcements());
-  CHECK(window.allowed(now) == 0);
+  CHECK(window.allowed(moment) == 0);
   file.write(window);
   CHECK(file.seen == 4);
   CHECK_FALSE(window.has_announcements());
-  CHECK(window.allowed(now) == 3);
+  CHECK(window.allowed(moment) == 3);
   CHECK(window.pass() == 0);
-  CHECK(window.allowed(now) == 2);
+  CHECK(window.allowed(moment) == 2);
 }
 
 TEST_CASE("the cursor stands before the first message that is not done") {
@@ -149,28 +149,28 @@ TEST_CASE("what comes later waits for its time, and others pass it") {
   File file;
   Window window = file.read();
   hand_out(window, file, 4);
-  window.later(1, now + 50, 1);
+  window.later(1, moment + 50, 1);
   window.done(2);
   window.done(3);
   file.write(window);
   CHECK(file.cursor == 4);
-  CHECK(file.left.at(1).due == now + 50);
+  CHECK(file.left.at(1).due == moment + 50);
   Window::Due due;
-  CHECK_FALSE(window.take_due(now + 49, due));
-  CHECK(window.next_due() == now + 50);
-  CHECK_FALSE(window.holds_log(now + 49));
-  CHECK(window.holds_log(now + 50));  // until it is handed out
-  CHECK_FALSE(window.take_due(now + 50, due));  // the file does not know yet
+  CHECK_FALSE(window.take_due(moment + 49, due));
+  CHECK(window.next_due() == moment + 50);
+  CHECK_FALSE(window.holds_log(moment + 49));
+  CHECK(window.holds_log(moment + 50));  // until it is handed out
+  CHECK_FALSE(window.take_due(moment + 50, due));  // the file does not know yet
   file.write(window);
-  REQUIRE(window.take_due(now + 50, due));
+  REQUIRE(window.take_due(moment + 50, due));
   CHECK(due.position == 1);
   CHECK(due.attempts == 1);
-  CHECK_FALSE(window.holds_log(now + 50));
+  CHECK_FALSE(window.holds_log(moment + 50));
   SECTION("it fails again") {
-    window.later(1, now + 90, 2);
+    window.later(1, moment + 90, 2);
     file.write(window);
     CHECK(file.left.at(1).attempts == 2);
-    CHECK(window.next_due() == now + 90);
+    CHECK(window.next_due() == moment + 90);
   }
   SECTION("it is done") {
     window.done(1);
@@ -186,7 +186,7 @@ TEST_CASE("what was given back comes again in its order, before what is newer") 
   hand_out(window, file, 7);
   window.done(1);
   window.released(2, 0);
-  window.later(3, now + 50, 1);
+  window.later(3, moment + 50, 1);
   window.done(4);
   window.released(5, 2);
   window.released(6, 0);
@@ -249,11 +249,11 @@ TEST_CASE("a reader tells the file nothing") {
   window.begin(3, 3, true);
   window.add_left(1, 0, 2);
   window.left_is_known();
-  CHECK(window.allowed(now) == 0);  // what is left comes first
+  CHECK(window.allowed(moment) == 0);  // what is left comes first
   Window::Due due;
-  REQUIRE(window.take_due(now, due));
+  REQUIRE(window.take_due(moment, due));
   CHECK(due.position == 1);
-  CHECK(window.allowed(now) > 0);
+  CHECK(window.allowed(moment) > 0);
   CHECK(window.next() == 3);
   window.pass();
   window.done(1);
