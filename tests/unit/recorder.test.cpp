@@ -99,9 +99,9 @@ TEST_CASE("the story of a message on a bus can be drawn") {
       if (delivery.attempt() == 1) return later(0s, "busy; try #2");
       return permanent("declined");
     };
-    auto orders = bus.subscribe("orders", charge | retry({.attempts = 3}) | dead_letter("orders.dlq"));
+    auto charging = bus.subscribe("orders", charge | retry({.attempts = 3}) | dead_letter("orders.dlq"));
     CHECK(bus.publish("orders", "o-1", {.id = "payment-1"}));
-    CHECK(eventually([&] { return orders.stats().dead_lettered == 1; }));
+    CHECK(eventually([&] { return charging.stats().dead_lettered == 1; }));
   }
   CHECK(recorder.mermaid("payment-1") ==
         "sequenceDiagram\n"

@@ -146,6 +146,7 @@ struct Shipping {
     eventually(
         f,
         [&] {
+          wait_for(i, 10);  // else it would hardly run between two attempts
           members[i]->freeze();
           // What is published by others is committed soon after.
           const auto published = all.ends();

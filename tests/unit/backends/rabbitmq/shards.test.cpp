@@ -175,14 +175,14 @@ TEST_CASE("rabbitmq: messages wait for room in the order in which they came") {
   ShardsBench bench;
   CHECK_FALSE(bench.shards.any_waiting());
   Held& first = bench.message(bench.shard(1), "first");
-  Held& second = bench.message(bench.shard(0), "second");
-  const std::size_t all = first.received.size() + second.received.size();
+  Held& other = bench.message(bench.shard(0), "second");
+  const std::size_t all = first.received.size() + other.received.size();
   bench.shards.wait_for_room(first);
-  bench.shards.wait_for_room(second);
+  bench.shards.wait_for_room(other);
   CHECK(bench.shards.waiting_bytes() == all);
   CHECK(&bench.shards.next_waiting() == &first);
-  CHECK(bench.shards.waiting_bytes() == second.received.size());
-  CHECK(&bench.shards.next_waiting() == &second);
+  CHECK(bench.shards.waiting_bytes() == other.received.size());
+  CHECK(&bench.shards.next_waiting() == &other);
   CHECK_FALSE(bench.shards.any_waiting());
   CHECK(bench.shards.waiting_bytes() == 0);
 }
