@@ -14,12 +14,12 @@ struct Route {
   std::string exchange;
   bool ready = false;
 };
-using RoutesOfTest = detail::Routes<Route>;
+using TestRoutes = detail::Routes<Route>;
 
 }  // namespace
 
 TEST_CASE("a route is made once, and stays where it is") {
-  RoutesOfTest routes;
+  TestRoutes routes;
   int made = 0;
   std::string name = "first";
   const auto make = [&] {
@@ -40,7 +40,7 @@ TEST_CASE("a route is made once, and stays where it is") {
 }
 
 TEST_CASE("every route is seen once") {
-  RoutesOfTest routes;
+  TestRoutes routes;
   int seen = 0;
   routes.for_all([&](Route&) { ++seen; });
   CHECK(seen == 0);

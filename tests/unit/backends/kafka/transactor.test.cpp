@@ -14,7 +14,7 @@ using namespace omnibus::unit;
 namespace {
 
 /// A transactor on a cluster whose answers the test says.
-struct MadeOnce {
+struct TransactorBench {
   MockCluster cluster;
   Listener listener;
   omnibus::detail::Wakeup bell;
@@ -51,8 +51,8 @@ struct MadeOnce {
 }  // namespace
 
 TEST_CASE("kafka: a transaction is published and committed") {
-  MadeOnce made;
-  const auto ended = made.run(MadeOnce::transaction("hello"));
+  TransactorBench made;
+  const auto ended = made.run(TransactorBench::transaction("hello"));
   REQUIRE(ended);
   CHECK(ended->ending == Transactor::Ending::committed);
   CHECK(ended->transaction.parts.at(0).incarnation == 1);
@@ -67,35 +67,35 @@ TEST_CASE("kafka: a transaction is published and committed") {
 }
 
 TEST_CASE("kafka: offsets of who is no longer a member abort the transaction, which comes back whole") {
-  MadeOnce made;
+  TransactorBench made;
   made.next(commit_offsets, RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION);
-  const auto ended = made.run(MadeOnce::transaction("hello"));
+  const auto ended = made.run(TransactorBench::transaction("hello"));
   REQUIRE(ended);
   CHECK(ended->ending == Transactor::Ending::aborted);
   CHECK(ended->problem.context.find("ILLEGAL_GENERATION") != std::string::npos);
   REQUIRE(ended->transaction.parts.size() == 1);
   REQUIRE(ended->transaction.parts[0].share.outputs.size() == 1);
   CHECK(ended->transaction.parts[0].share.outputs[0].batch[0].message.payload == "hello");
-  const auto next = made.run(MadeOnce::transaction("again"));
+  const auto next = made.run(TransactorBench::transaction("again"));
   REQUIRE(next);
   CHECK(next->ending == Transactor::Ending::committed);
 }
 
 TEST_CASE("kafka: who is fenced while committing cannot tell, and goes on with a new producer") {
-  MadeOnce made;
+  TransactorBench made;
   made.next(end_transaction, RD_KAFKA_RESP_ERR_PRODUCER_FENCED);
-  const auto ended = made.run(MadeOnce::transaction("hello"));
+  const auto ended = made.run(TransactorBench::transaction("hello"));
   REQUIRE(ended);
   CHECK(ended->ending == Transactor::Ending::lost);
-  const auto next = made.run(MadeOnce::transaction("again"));
+  const auto next = made.run(TransactorBench::transaction("again"));
   REQUIRE(next);
   CHECK(next->ending == Transactor::Ending::committed);
 }
 
 TEST_CASE("kafka: a topic that is not there, and may not be made, aborts and says so") {
-  MadeOnce made;
+  TransactorBench made;
   rd_kafka_mock_topic_set_error(made.cluster.get(), "nowhere", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
-  const auto ended = made.run(MadeOnce::transaction("hello", "nowhere"));
+  const auto ended = made.run(TransactorBench::transaction("hello", "nowhere"));
   REQUIRE(ended);
   CHECK(ended->ending == Transactor::Ending::aborted);
   CHECK(ended->problem.operation.find("nowhere") != std::string::npos);
